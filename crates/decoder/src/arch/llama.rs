@@ -1,0 +1,28 @@
+//! Llama, and what differs from it in name only: Mistral, SmolLM, TinyLlama, stories.
+
+use russet_weights::{ArchLayout, Checkpoint, QkRows};
+
+use super::Architecture;
+use super::layers::{self, Widths};
+use super::rotary::{self, RotaryDefaults};
+use crate::{LoadError, ModelSpec};
+
+pub(super) const LLAMA: Architecture =
+    Architecture { name: "llama", model_types: &["llama", "mistral"], layout, spec };
+
+fn layout() -> ArchLayout {
+    ArchLayout { gguf_qk_rows: QkRows::Pairs, ..ArchLayout::default() }
+}
+
+fn spec(checkpoint: &Checkpoint) -> Result<ModelSpec, LoadError> {
+    let c = checkpoint.config();
+    let widths = Widths::read(c)?;
+    let context_len = c.get_or("max_position_embeddings", 2048)?;
+    let defaults = RotaryDefaults { theta: 10_000.0, context_len };
+    let rope = rotary::read(checkpoint, widths.head_dim, &defaults)?;
+    // The tensors tell whether there are biases.
+    c.ignore("attention_bias");
+    c.ignore("mlp_bias");
+    let reaches = layers::reaches(c, widths.num_layers)?;
+    layers::llama_like(checkpoint, &widths, (context_len, rope), &reaches)
+}
