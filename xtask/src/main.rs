@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask tidy`, `test` and `ci`.
+//! The project's own commands: `cargo xtask tidy`, `test`, `goldens` and `ci`.
 //!
 //! Start reading at [`tidy::RULES`], the list of rules the source tree is held to.
 #![forbid(unsafe_code)]
@@ -31,6 +31,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         cargo_args: Vec<String>,
     },
+    /// Compare real models with their recorded greedy tokens (fetches 850 MB once).
+    Goldens,
     /// Check the format, run clippy with warnings denied, then `test`.
     Ci,
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Tidy => steps::tidy(&root),
         Command::Test { cargo_args } => steps::test(&root, &cargo_args),
+        Command::Goldens => steps::goldens(&root),
         Command::Ci => steps::ci(&root),
     };
     match outcome {

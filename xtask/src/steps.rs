@@ -1,5 +1,6 @@
 //! What each command runs, in order; every command line is printed before it runs.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,6 +11,13 @@ use crate::tidy::{self, Level};
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINT: &[&str] =
     &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+
+/// Models with goldens: their name in `fetch-models.sh` and the file it makes.
+const MODELS: [(&str, &str); 3] = [
+    ("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+    ("gemma3", "gemma-3-270m-q4_k_m.gguf"),
+    ("qwen05", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"),
+];
 
 /// Prints every violation; an error if one of them is more than a warning.
 pub(crate) fn tidy(root: &Path) -> Result<(), Error> {
@@ -41,6 +49,25 @@ pub(crate) fn test(root: &Path, cargo_args: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Real models against their recorded greedy tokens. Fetches them first, once.
+pub(crate) fn goldens(root: &Path) -> Result<(), Error> {
+    let fetch = test_data::folder(root).join("fetch-models.sh");
+    let models = root.join("target/test-models");
+    for (name, file) in MODELS {
+        if !models.join(file).is_file() {
+            let command = format!("{} {} {name}", fetch.display(), models.display());
+            println!("$ {command}");
+            run(Command::new(&fetch).arg(&models).arg(name), command)?;
+        }
+    }
+    let arguments = ["test", "--release", "-p", "russet-device-cpu", "--test", "real_models"];
+    let command = format!("cargo {}", arguments.join(" "));
+    println!("$ RUSSET_TEST_MODELS={} {command}", models.display());
+    let mut process = Command::new(program());
+    process.args(arguments).current_dir(root).env("RUSSET_TEST_MODELS", &models);
+    run(&mut process, command)
+}
+
 /// Everything a change has to pass, as `.ci/run` does it.
 pub(crate) fn ci(root: &Path) -> Result<(), Error> {
     cargo(root, FORMAT)?;
@@ -60,8 +87,11 @@ fn test_arguments(cargo_args: &[String]) -> Vec<String> {
 fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Error> {
     let command = format!("cargo {}", arguments.join(" "));
     println!("$ {command}");
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(program).args(arguments).current_dir(root), command)
+    run(Command::new(program()).args(arguments).current_dir(root), command)
+}
+
+fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Runs `process`, which errors call `command`.

@@ -3,3 +3,4 @@
 mod golden;
 mod models;
 mod rope;
+mod supported;

@@ -1,0 +1,7 @@
+//! One file per command.
+
+pub(crate) mod doctor;
+pub(crate) mod info;
+pub(crate) mod models;
+pub(crate) mod run;
+pub(crate) mod serve;

@@ -1,0 +1,97 @@
+//! From a model reference to an opened model: found, fetched if need be, its tokenizer built.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use russet_decoder::{Decoder, LoadOptions};
+use russet_device_cpu::{CpuDevice, CpuOptions, KvType, Precision};
+use russet_hub::{Error as HubError, Hub, ModelRef};
+use russet_tokenizer::Tokenizer;
+use russet_weights::{Checkpoint, Format};
+
+use crate::progress::Bar;
+use crate::settings::{ComputeSettings, KvChoice, model_ref};
+use crate::{machine, starter, vocab};
+
+/// A model whose headers are read and whose weights are not loaded yet.
+pub(crate) struct Opened {
+    /// Its name in the API.
+    pub(crate) name: String,
+    /// The folder or file.
+    pub(crate) path: PathBuf,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// Finds the model that `text` names, fetching it if it is not here, and opens it.
+pub(crate) fn open(hub: &Hub, text: &str) -> Result<Opened> {
+    let model = model_ref(text)?;
+    let path = locate(hub, &model)?;
+    let checkpoint = russet_decoder::open(&path)
+        .with_context(|| format!("cannot load {}", path.display()))?;
+    Ok(Opened { name: name(&model, &path), path, checkpoint })
+}
+
+fn locate(hub: &Hub, model: &ModelRef) -> Result<PathBuf> {
+    if *model == ModelRef::Starter {
+        return starter::ensure(hub);
+    }
+    match hub.resolve(model) {
+        Ok(located) => Ok(located.path),
+        Err(HubError::NotCached { .. } | HubError::Incomplete { .. })
+            if matches!(model, ModelRef::Repo(_)) =>
+        {
+            Ok(hub.pull(model, &mut Bar::default())?.path)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn name(model: &ModelRef, path: &Path) -> String {
+    match model {
+        ModelRef::Starter => starter::NAME.into(),
+        ModelRef::Repo(repo) => repo.repo.to_string(),
+        ModelRef::Dir(_) | ModelRef::File(_) => {
+            let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            let stem = match path.is_dir() {
+                true => full.file_name(),
+                false => full.file_stem(),
+            };
+            stem.map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned())
+        }
+    }
+}
+
+impl Opened {
+    /// The model's tokenizer, from its folder or from GGUF metadata.
+    pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
+        let tokenizer = match self.checkpoint.format() {
+            Format::Gguf => {
+                let stored = self.checkpoint.gguf_tokenizer()?;
+                vocab::tokenizer(stored.context("the file has no tokenizer metadata")?)
+            }
+            Format::Mlx | Format::HuggingFace => Ok(Tokenizer::from_dir(&self.path)?),
+        };
+        tokenizer.with_context(|| format!("cannot read the tokenizer of {}", self.path.display()))
+    }
+
+    /// Loads the weights onto the CPU.
+    pub(crate) fn load(&self, compute: &ComputeSettings) -> Result<Decoder<CpuDevice>> {
+        let device = CpuDevice::new(cpu_options(compute))?;
+        russet_decoder::load(&self.checkpoint, device, &LoadOptions::default())
+            .with_context(|| format!("cannot load {}", self.path.display()))
+    }
+}
+
+fn cpu_options(compute: &ComputeSettings) -> CpuOptions {
+    let kv_type = match (compute.kv_type, compute.exact) {
+        (Some(KvChoice::F32), _) | (None, true) => KvType::F32,
+        (Some(KvChoice::F16), _) | (None, false) => KvType::F16,
+        (Some(KvChoice::Bf16), _) => KvType::BF16,
+    };
+    CpuOptions {
+        threads: compute.threads.unwrap_or_else(machine::physical_cores),
+        isa: compute.isa,
+        precision: if compute.exact { Precision::Exact } else { Precision::Fast },
+        kv_type,
+    }
+}

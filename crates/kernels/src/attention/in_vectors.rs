@@ -1,0 +1,188 @@
+//! Attention of one tile and one chunk in vectors: the same arithmetic as the scalar definition.
+//!
+//! Everything here is inlined into a function compiled for one instruction set.
+
+use half::{bf16, f16};
+
+use super::groups::{Group, plan_keys, plan_values};
+use super::register_tile::{MAX_LINES, Stretch, score, weigh};
+use super::runs::Runs;
+use super::scratch::PANEL_LEN;
+use super::spans::Span;
+use super::{CHUNK_LEN, Lanes, NUM_LANES, Scratch, Tile, panels};
+use crate::kv::{KvType, Stored};
+
+/// Up to this many lines, 16-bit keys and values are widened each time they are used; with more
+/// they are widened once, to a panel, for all lines.
+const MAX_LINES_IN_PLACE: usize = 2 * MAX_LINES;
+
+/// Leaves in `scratch.part` what `chunk` adds to each line of `tile`.
+#[inline(always)]
+pub(crate) fn attend_chunk<L: Lanes>(
+    lanes: L,
+    tile: &Tile<'_>,
+    chunk: usize,
+    scratch: &mut Scratch,
+) {
+    scratch.begin_chunk(tile, chunk);
+    let hull = scratch.spans.hull(0..tile.rows.len());
+    match in_place_type::<L>(tile) {
+        Some(KvType::F16) => score_in_place::<L, f16>(lanes, tile, hull, scratch),
+        Some(KvType::BF16) => score_in_place::<L, bf16>(lanes, tile, hull, scratch),
+        _ => score_panels(lanes, tile, hull, scratch),
+    }
+    for (line, row) in scratch.scores[..tile.num_lines()].iter_mut().enumerate() {
+        let spans = scratch.spans.of_row(line / tile.group);
+        scratch.part.stats[line] = lanes.softmax(tile.curve(), row, spans);
+    }
+    match in_place_type::<L>(tile) {
+        Some(KvType::F16) => weigh_in_place::<L, f16>(lanes, tile, hull, scratch),
+        Some(KvType::BF16) => weigh_in_place::<L, bf16>(lanes, tile, hull, scratch),
+        _ => weigh_panels(lanes, tile, hull, scratch),
+    }
+}
+
+/// The element type, if keys and values are read where they are stored.
+fn in_place_type<L: Lanes>(tile: &Tile<'_>) -> Option<KvType> {
+    let layout = tile.layout();
+    let is_in_place = tile.num_lines() <= MAX_LINES_IN_PLACE
+        && layout.block_len.is_multiple_of(NUM_LANES)
+        && layout.v_dim.is_multiple_of(L::WIDTH);
+    is_in_place.then_some(layout.dtype)
+}
+
+/// While one block is read the next is fetched, and the first values after the last keys: blocks
+/// are too short for the CPU to see the direction by itself.
+#[inline(always)]
+fn score_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch) {
+    let stride = tile.layout().block_len;
+    let mut runs = Runs::new(tile, s.first_slot(), hull.outward());
+    let values = Runs::new(tile, s.first_slot(), hull).peek::<T>().map(|run| run.values);
+    while let Some(run) = runs.take::<T>() {
+        let next = runs.peek::<T>().map(|next| next.keys);
+        let ahead = next.or(values).unwrap_or_default();
+        let keys = Stretch { rows: &run.keys[run.at..], stride, span: run.span, ahead };
+        score_groups(lanes, tile, keys, s);
+    }
+}
+
+#[inline(always)]
+fn weigh_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch) {
+    let stride = tile.layout().v_dim;
+    let mut runs = Runs::new(tile, s.first_slot(), hull);
+    while let Some(run) = runs.take::<T>() {
+        let ahead = runs.peek::<T>().map(|next| next.values).unwrap_or_default();
+        let rows = &run.values[run.at * stride..];
+        weigh_groups(lanes, tile, Stretch { rows, stride, span: run.span, ahead }, s);
+    }
+}
+
+/// The panels of a chunk.
+fn panel_spans() -> impl Iterator<Item = Span> {
+    let starts = (0..CHUNK_LEN).step_by(PANEL_LEN);
+    starts.map(|start| Span { start, end: start + PANEL_LEN })
+}
+
+#[inline(always)]
+fn score_panels<L: Lanes>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch) {
+    let mut panel = std::mem::take(&mut s.panel);
+    for span in panel_spans().filter(|span| !span.intersect(hull).is_empty()) {
+        let seen = (span.start, span.intersect(hull));
+        panels::fill_keys(lanes, tile, s.first_slot(), seen, &mut panel);
+        let keys = Stretch { rows: &panel[..], stride: PANEL_LEN, span, ahead: &[] };
+        score_groups(lanes, tile, keys, s);
+    }
+    s.panel = panel;
+}
+
+#[inline(always)]
+fn weigh_panels<L: Lanes>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch) {
+    let mut panel = std::mem::take(&mut s.panel);
+    let stride = s.part.stride;
+    for span in panel_spans().filter(|span| !span.intersect(hull).is_empty()) {
+        let seen = (span.start, span.intersect(hull));
+        panels::fill_values(lanes, tile, s.first_slot(), seen, panel.chunks_mut(stride));
+        let values = Stretch { rows: &panel[..], stride, span, ahead: &[] };
+        weigh_groups(lanes, tile, values, s);
+    }
+    s.panel = panel;
+}
+
+/// Scores of every line with the slots of `keys` that it may see, and some around them.
+#[inline(always)]
+fn score_groups<L: Lanes, T: Stored>(
+    lanes: L,
+    tile: &Tile<'_>,
+    keys: Stretch<'_, T>,
+    scratch: &mut Scratch,
+) {
+    plan_keys(tile, &scratch.spans, keys.span, &mut scratch.plan);
+    for index in 0..scratch.plan.len() {
+        let (group, columns) = scratch.plan[index];
+        match group.len {
+            1 => score_group::<L, T, 1>(lanes, tile, keys, (group, columns), scratch),
+            2 => score_group::<L, T, 2>(lanes, tile, keys, (group, columns), scratch),
+            3 => score_group::<L, T, 3>(lanes, tile, keys, (group, columns), scratch),
+            4 => score_group::<L, T, 4>(lanes, tile, keys, (group, columns), scratch),
+            5 => score_group::<L, T, 5>(lanes, tile, keys, (group, columns), scratch),
+            _ => score_group::<L, T, 6>(lanes, tile, keys, (group, columns), scratch),
+        }
+    }
+}
+
+#[inline(always)]
+fn score_group<L: Lanes, T: Stored, const M: usize>(
+    lanes: L,
+    tile: &Tile<'_>,
+    keys: Stretch<'_, T>,
+    (group, columns): (Group, Span),
+    scratch: &mut Scratch,
+) {
+    let mut queries = [[].as_slice(); M];
+    for (m, query) in queries.iter_mut().enumerate() {
+        *query = tile.query(group.first + m);
+    }
+    let scores = scratch.scores[group.first..].first_chunk_mut::<M>();
+    score(lanes, keys, columns, queries, scores.expect("scratch has every line"));
+}
+
+/// Adds the weighted values of the visible slots of `values` to every line.
+#[inline(always)]
+fn weigh_groups<L: Lanes, T: Stored>(
+    lanes: L,
+    tile: &Tile<'_>,
+    values: Stretch<'_, T>,
+    scratch: &mut Scratch,
+) {
+    plan_values(tile, &scratch.spans, values.span, &mut scratch.plan);
+    for index in 0..scratch.plan.len() {
+        let (group, slots) = scratch.plan[index];
+        match group.len {
+            1 => weigh_group::<L, T, 1>(lanes, values, (group, slots), scratch),
+            2 => weigh_group::<L, T, 2>(lanes, values, (group, slots), scratch),
+            3 => weigh_group::<L, T, 3>(lanes, values, (group, slots), scratch),
+            4 => weigh_group::<L, T, 4>(lanes, values, (group, slots), scratch),
+            5 => weigh_group::<L, T, 5>(lanes, values, (group, slots), scratch),
+            _ => weigh_group::<L, T, 6>(lanes, values, (group, slots), scratch),
+        }
+    }
+}
+
+#[inline(always)]
+fn weigh_group<L: Lanes, T: Stored, const M: usize>(
+    lanes: L,
+    values: Stretch<'_, T>,
+    (group, slots): (Group, Span),
+    scratch: &mut Scratch,
+) {
+    let weights = scratch.scores[group.first..].first_chunk::<M>().expect("scratch has every line");
+    let stride = scratch.part.stride;
+    let mut rest = &mut scratch.part.weighted[group.first * stride..];
+    let mut sums = [const { [].as_mut_slice() }; M];
+    for line in &mut sums {
+        // Values in place have no padding, and then that of the sums is not used.
+        let (first, others) = rest.split_at_mut(stride);
+        (*line, rest) = (&mut first[..values.stride], others);
+    }
+    weigh::<L, T, M>(lanes, values, slots, weights, sums);
+}

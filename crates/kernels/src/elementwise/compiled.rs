@@ -1,0 +1,38 @@
+//! The definitions of `scalar/elementwise.rs`, compiled for another instruction set.
+
+/// The methods of `Elementwise`, each compiled with `$features`, which `self` must prove.
+macro_rules! elementwise_methods {
+    ($features:literal) => {
+        $crate::elementwise::compiled::compiled_methods! { $features
+            fn rms_norm(norm: &RmsNorm<'_>, x: &[f32], out: &mut [f32]);
+            fn rms_norm_in_place(norm: &RmsNorm<'_>, x: &mut [f32]);
+            fn rope(
+                x: &mut [f32],
+                heads: HeadShape,
+                table: &RopeTable<'_>,
+                pairing: RopePairing
+            );
+            fn gated(gate: &[f32], up: &[f32], activation: Activation, out: &mut [f32]);
+            fn add_scaled(x: &mut [f32], y: &[f32], scale: f32);
+            fn add_bias(x: &mut [f32], bias: &[f32]);
+            fn scale(x: &mut [f32], factor: f32);
+            fn softcap(x: &mut [f32], cap: f32);
+        }
+    };
+}
+
+/// For each signature a method that calls the definition of the same name.
+macro_rules! compiled_methods {
+    ($features:literal $(fn $name:ident($($arg:ident: $kind:ty),*);)*) => {
+        $(fn $name(&self, $($arg: $kind),*) {
+            #[target_feature(enable = $features)]
+            fn compiled($($arg: $kind),*) {
+                $crate::scalar::elementwise::$name($($arg),*)
+            }
+            // SAFETY: `self` proves that this CPU has these features.
+            unsafe { compiled($($arg),*) }
+        })*
+    };
+}
+
+pub(crate) use {compiled_methods, elementwise_methods};

@@ -1,0 +1,308 @@
+//! Blocks of cached keys and values of one layer.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+use crate::{AlignedBytes, Error};
+
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KvType {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+    /// The upper half of binary32.
+    BF16,
+}
+
+impl KvType {
+    /// Bytes of one element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+        }
+    }
+}
+
+/// The shape of a block.
+///
+/// A block holds, for each key-value head, keys `[k_dim][block_len]` and then values
+/// `[block_len][v_dim]`. Keys lie by dimension so that the scores of many slots are computed side by
+/// side, without sums across a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KvLayout {
+    /// Element type.
+    pub dtype: KvType,
+    /// Slots (tokens) of a block. Multiples of 16 are fastest.
+    pub block_len: usize,
+    /// Key-value heads.
+    pub num_kv_heads: usize,
+    /// Elements of a key.
+    pub k_dim: usize,
+    /// Elements of a value.
+    pub v_dim: usize,
+}
+
+impl KvLayout {
+    /// Bytes of one block.
+    pub const fn block_bytes(&self) -> usize {
+        self.num_kv_heads * self.head_len() * self.dtype.bytes()
+    }
+
+    /// Elements of one head of a block.
+    pub(crate) const fn head_len(&self) -> usize {
+        self.block_len * (self.k_dim + self.v_dim)
+    }
+
+    /// Whether every extent is at least one and the size of a pool fits the address space.
+    fn pool_bytes(&self, num_blocks: usize) -> Result<usize, Error> {
+        let Self { block_len, num_kv_heads, k_dim, v_dim, .. } = *self;
+        if [block_len, num_kv_heads, k_dim, v_dim].contains(&0) {
+            return Err(Error::EmptyKv { block_len, num_kv_heads, k_dim, v_dim });
+        }
+        let factors = [block_len, num_kv_heads, self.dtype.bytes(), num_blocks];
+        let pool_bytes =
+            factors.into_iter().try_fold(k_dim.saturating_add(v_dim), usize::checked_mul);
+        pool_bytes.ok_or(Error::OutOfMemory { bytes: usize::MAX })
+    }
+}
+
+/// The blocks of one layer, zero at first.
+#[derive(Debug)]
+pub struct KvPool {
+    layout: KvLayout,
+    num_blocks: usize,
+    bytes: AlignedBytes,
+}
+
+impl KvPool {
+    /// Takes memory for `num_blocks` blocks.
+    ///
+    /// # Errors
+    /// If an extent of the layout is zero or there is no memory.
+    pub fn new(layout: KvLayout, num_blocks: usize) -> Result<Self, Error> {
+        let bytes = AlignedBytes::zeroed(layout.pool_bytes(num_blocks)?)?;
+        Ok(Self { layout, num_blocks, bytes })
+    }
+
+    /// The shape of each block.
+    pub fn layout(&self) -> &KvLayout {
+        &self.layout
+    }
+
+    /// Number of blocks.
+    pub fn num_blocks(&self) -> usize {
+        self.num_blocks
+    }
+
+    /// Stores one token, each element rounded to the nearest, ties to even.
+    ///
+    /// `k`: `[num_kv_heads, k_dim]`; `v`: `[num_kv_heads, v_dim]`. Panics if a length differs or the
+    /// block or slot is out of range.
+    pub fn write(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
+        match self.layout.dtype {
+            KvType::F32 => self.write_as::<f32>(block, slot, k, v),
+            KvType::F16 => self.write_as::<f16>(block, slot, k, v),
+            KvType::BF16 => self.write_as::<bf16>(block, slot, k, v),
+        }
+    }
+
+    fn write_as<T: Stored>(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
+        let KvLayout { block_len, num_kv_heads, k_dim, v_dim, .. } = self.layout;
+        assert_eq!(k.len(), num_kv_heads * k_dim, "k is [num_kv_heads, k_dim]");
+        assert_eq!(v.len(), num_kv_heads * v_dim, "v is [num_kv_heads, v_dim]");
+        assert!(slot < block_len, "slot {slot} of {block_len}");
+        let head_len = self.layout.head_len();
+        let heads = elements_mut::<T>(self.block_mut(block)).chunks_exact_mut(head_len);
+        let inputs = k.chunks_exact(k_dim).zip(v.chunks_exact(v_dim));
+        for (head, (k, v)) in heads.zip(inputs) {
+            let (keys, values) = head.split_at_mut(block_len * k_dim);
+            scatter(k, &mut keys[slot..], block_len);
+            T::round(v, &mut values[slot * v_dim..][..v_dim]);
+        }
+    }
+
+    /// The token in one slot as it is stored: `k` and `v` as in [`write`](Self::write).
+    pub fn read(&self, block: u32, slot: usize, k: &mut [f32], v: &mut [f32]) {
+        match self.layout.dtype {
+            KvType::F32 => self.read_as::<f32>(block, slot, k, v),
+            KvType::F16 => self.read_as::<f16>(block, slot, k, v),
+            KvType::BF16 => self.read_as::<bf16>(block, slot, k, v),
+        }
+    }
+
+    fn read_as<T: Stored>(&self, block: u32, slot: usize, k: &mut [f32], v: &mut [f32]) {
+        let KvLayout { block_len, num_kv_heads, k_dim, v_dim, .. } = self.layout;
+        assert_eq!((k.len(), v.len()), (num_kv_heads * k_dim, num_kv_heads * v_dim), "lengths");
+        assert!(slot < block_len, "slot {slot} of {block_len}");
+        let outputs = k.chunks_exact_mut(k_dim).zip(v.chunks_exact_mut(v_dim));
+        for (head, (k, v)) in outputs.enumerate() {
+            let (keys, values) = self.head::<T>(block, head);
+            for (k, stored) in k.iter_mut().zip(keys[slot..].iter().step_by(block_len)) {
+                *k = stored.widen();
+            }
+            for (v, stored) in v.iter_mut().zip(&values[slot * v_dim..]) {
+                *v = stored.widen();
+            }
+        }
+    }
+
+    /// Copies a whole block.
+    pub fn copy_block(&mut self, from: u32, to: u32) {
+        let len = self.layout.block_bytes();
+        assert!((to as usize) < self.num_blocks, "block {to} of {}", self.num_blocks);
+        let start = from as usize * len;
+        self.bytes.copy_within(start..start + len, to as usize * len);
+    }
+
+    /// The bytes of a block, to be saved or sent; the form is this crate's own.
+    pub fn block(&self, block: u32) -> &[u8] {
+        let len = self.layout.block_bytes();
+        &self.bytes[block as usize * len..][..len]
+    }
+
+    /// The bytes of a block, to be restored.
+    pub fn block_mut(&mut self, block: u32) -> &mut [u8] {
+        let len = self.layout.block_bytes();
+        &mut self.bytes[block as usize * len..][..len]
+    }
+
+    /// Keys `[k_dim][block_len]` and values `[block_len][v_dim]` of one head of a block.
+    pub(crate) fn head<T: Stored>(&self, block: u32, kv_head: usize) -> (&[T], &[T]) {
+        let head_len = self.layout.head_len();
+        let head = &elements::<T>(self.block(block))[kv_head * head_len..][..head_len];
+        head.split_at(self.layout.block_len * self.layout.k_dim)
+    }
+}
+
+/// Rounds `from` and stores it at every `step`-th element of `to`.
+fn scatter<T: Stored>(from: &[f32], to: &mut [T], step: usize) {
+    const PART_LEN: usize = 64;
+    let mut rounded = [T::default(); PART_LEN];
+    for (i, part) in from.chunks(PART_LEN).enumerate() {
+        T::round(part, &mut rounded[..part.len()]);
+        let slots = to[i * PART_LEN * step..].iter_mut().step_by(step);
+        for (slot, value) in slots.zip(&rounded[..part.len()]) {
+            *slot = *value;
+        }
+    }
+}
+
+/// An element type of a [`KvPool`]: plain bits of any value.
+pub(crate) trait Stored: Copy + Default + Send + Sync + 'static {
+    /// The exact value.
+    fn widen(self) -> f32;
+    /// Rounds to nearest, ties to even. The lengths are equal.
+    fn round(from: &[f32], to: &mut [Self]);
+    /// Loads a vector, widened, from the first elements of `from`.
+    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector;
+}
+
+impl Stored for f32 {
+    fn widen(self) -> f32 {
+        self
+    }
+
+    fn round(from: &[f32], to: &mut [Self]) {
+        to.copy_from_slice(from);
+    }
+
+    #[inline(always)]
+    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector {
+        lanes.load(from)
+    }
+}
+
+impl Stored for f16 {
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+
+    fn round(from: &[f32], to: &mut [Self]) {
+        to.convert_from_f32_slice(from);
+    }
+
+    #[inline(always)]
+    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector {
+        lanes.load_f16(from)
+    }
+}
+
+impl Stored for bf16 {
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+
+    fn round(from: &[f32], to: &mut [Self]) {
+        to.convert_from_f32_slice(from);
+    }
+
+    #[inline(always)]
+    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector {
+        lanes.load_bf16(from)
+    }
+}
+
+fn elements<T: Stored>(bytes: &[u8]) -> &[T] {
+    // SAFETY: `Stored` types (f32, f16, bf16) are plain bits for which every pattern is valid.
+    let (before, elements, after) = unsafe { bytes.align_to::<T>() };
+    assert!(before.is_empty() && after.is_empty(), "blocks are aligned and whole");
+    elements
+}
+
+fn elements_mut<T: Stored>(bytes: &mut [u8]) -> &mut [T] {
+    // SAFETY: as in `elements`.
+    let (before, elements, after) = unsafe { bytes.align_to_mut::<T>() };
+    assert!(before.is_empty() && after.is_empty(), "blocks are aligned and whole");
+    elements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(dtype: KvType) -> KvLayout {
+        KvLayout { dtype, block_len: 5, num_kv_heads: 2, k_dim: 70, v_dim: 3 }
+    }
+
+    #[test]
+    fn tokens_come_back_rounded_to_nearest_even() {
+        // 1 + 2^-11 lies between two f16 values; so does 1 + 3·2^-11. Both go to the even one.
+        let k: Vec<f32> = (0..140).map(|i| 1.0 + i as f32 / 2048.0).collect();
+        let v = [1.0, 65504.0, 65520.0, -0.0, 1e-8, f32::NEG_INFINITY];
+        for dtype in [KvType::F32, KvType::F16, KvType::BF16] {
+            let mut pool = KvPool::new(layout(dtype), 3).unwrap();
+            pool.write(2, 4, &k, &v);
+            let (mut k_back, mut v_back) = ([0.0; 140], [0.0; 6]);
+            pool.read(2, 4, &mut k_back, &mut v_back);
+            let round = |x: f32| match dtype {
+                KvType::F32 => x,
+                KvType::F16 => f16::from_f32(x).to_f32(),
+                KvType::BF16 => bf16::from_f32(x).to_f32(),
+            };
+            assert!(k.iter().zip(k_back).all(|(&a, b)| round(a) == b), "{dtype:?}");
+            assert!(v.iter().zip(v_back).all(|(&a, b)| round(a) == b), "{dtype:?}");
+        }
+        assert_eq!(f16::from_f32(1.0 + 1.0 / 2048.0).to_f32(), 1.0);
+    }
+
+    #[test]
+    fn a_copied_block_is_equal_and_its_neighbours_are_untouched() {
+        let mut pool = KvPool::new(layout(KvType::BF16), 4).unwrap();
+        pool.write(1, 0, &[2.0; 140], &[3.0; 6]);
+        pool.copy_block(1, 3);
+        assert_eq!(pool.block(1), pool.block(3));
+        assert!(pool.block(2).iter().chain(pool.block(0)).all(|&byte| byte == 0));
+        assert_eq!(pool.block(0).len(), 2 * 5 * 73 * 2);
+    }
+
+    #[test]
+    fn impossible_pools_are_errors() {
+        let empty = KvLayout { v_dim: 0, ..layout(KvType::F16) };
+        let message = KvPool::new(empty, 1).unwrap_err().to_string();
+        assert!(message.contains("v_dim 0"), "{message}");
+        assert!(KvPool::new(layout(KvType::F16), usize::MAX / 8).is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! The rows that weights are multiplied with, in the forms that kernels read.
+
+use super::Operand;
+use super::chunk::{Chunk, MAX_CHUNK_ROWS};
+use crate::pack::Form;
+use crate::{Executor, PackedMatrix};
+
+/// How exact a product is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// f32 activations, f32 sums.
+    Exact,
+    /// int8 activations for quantised weights, bf16 activations for bf16 weights where the CPU
+    /// multiplies them.
+    Fast,
+}
+
+/// Rows of activations; buffers are reused from one `prepare` to the next.
+#[derive(Debug)]
+pub struct Activations {
+    rows: usize,
+    cols: usize,
+    precision: Precision,
+    forms: Forms,
+    chunks: Vec<Chunk>,
+}
+
+/// Which forms of the activations are wanted.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Forms {
+    pub(crate) float: bool,
+    pub(crate) bf16: bool,
+    pub(crate) int8: bool,
+    /// (offset, step) of the integer sums wanted.
+    pub(crate) seeds: Vec<(u8, usize)>,
+    /// Groups whose sums biases are multiplied with.
+    pub(crate) group_sums: Vec<usize>,
+}
+
+/// Elements below which more threads do not pay.
+const MIN_PARALLEL: usize = 1 << 15;
+
+impl Activations {
+    /// No rows yet.
+    pub fn new() -> Self {
+        let (forms, chunks) = Default::default();
+        Self { rows: 0, cols: 0, precision: Precision::Exact, forms, chunks }
+    }
+
+    /// Takes the rows `x: [rows, cols]`, in the forms that `matrices` need at `precision`.
+    ///
+    /// # Panics
+    /// If `x` is not whole rows of `cols` elements.
+    pub fn prepare(
+        &mut self,
+        exec: &Executor,
+        x: &[f32],
+        cols: usize,
+        matrices: &[&PackedMatrix],
+        precision: Precision,
+    ) {
+        assert!(cols > 0 && x.len().is_multiple_of(cols), "whole rows of {cols} elements");
+        self.rows = x.len() / cols;
+        self.cols = cols;
+        self.precision = precision;
+        self.forms.gather(exec, matrices, precision);
+        let num_chunks = self.rows.div_ceil(MAX_CHUNK_ROWS);
+        self.chunks.truncate(num_chunks);
+        self.chunks.resize_with(num_chunks, Chunk::default);
+        let (rows, forms, kernels) = (self.rows, &self.forms, exec.kernels());
+        let fill = |i: usize, chunk: &mut Chunk| {
+            let (first, end) = (rows * i / num_chunks, rows * (i + 1) / num_chunks);
+            chunk.fill(kernels, &x[first * cols..end * cols], cols, forms);
+        };
+        if x.len() < MIN_PARALLEL {
+            self.chunks.iter_mut().enumerate().for_each(|(i, chunk)| fill(i, chunk));
+        } else {
+            exec.pool().for_each(&mut self.chunks, fill);
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Elements of a row.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// Whether the form that a product with `matrix` reads is there.
+    pub(crate) fn has(&self, operand: Operand, matrix: &PackedMatrix) -> bool {
+        match (operand, matrix.form()) {
+            (Operand::Int8, Form::Int(form)) => {
+                let has_sums = !form.biased || self.forms.group_sums.contains(&form.group);
+                has_sums && self.forms.seeds.contains(&(form.offset, form.step()))
+            }
+            (Operand::Int8, Form::Dense(_)) => self.forms.int8,
+            (Operand::Bf16, _) => self.forms.bf16,
+            (Operand::Float, _) => self.forms.float,
+        }
+    }
+}
+
+impl Default for Activations {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Forms {
+    /// Sets what `matrices` need.
+    fn gather(&mut self, exec: &Executor, matrices: &[&PackedMatrix], precision: Precision) {
+        self.seeds.clear();
+        self.group_sums.clear();
+        let needs = |wanted| move |m: &&PackedMatrix| Operand::of(exec, m, precision) == wanted;
+        self.float = matrices.iter().any(needs(Operand::Float));
+        self.bf16 = matrices.iter().any(needs(Operand::Bf16));
+        self.int8 = matrices.iter().any(needs(Operand::Int8));
+        for matrix in matrices.iter().copied().filter(needs(Operand::Int8)) {
+            let Form::Int(form) = matrix.form() else { continue };
+            let seed = (form.offset, form.step());
+            if !self.seeds.contains(&seed) {
+                self.seeds.push(seed);
+            }
+            if form.biased && !self.group_sums.contains(&form.group) {
+                self.group_sums.push(form.group);
+            }
+        }
+    }
+}

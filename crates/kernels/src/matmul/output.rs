@@ -1,0 +1,39 @@
+//! Outputs that several threads write, each its own columns.
+
+use std::marker::PhantomData;
+
+use crate::pack::TILE_ROWS;
+
+/// A row-major matrix `[rows, cols]` whose columns are written by different threads.
+pub(crate) struct Output<'a> {
+    start: *mut f32,
+    rows: usize,
+    cols: usize,
+    _borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the only access is `put`, whose callers write disjoint columns.
+unsafe impl Sync for Output<'_> {}
+
+impl<'a> Output<'a> {
+    /// Panics if `values` is not `rows * cols` long.
+    pub(crate) fn new(values: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(values.len(), rows * cols, "an output of {rows} x {cols}");
+        Self { start: values.as_mut_ptr(), rows, cols, _borrow: PhantomData }
+    }
+
+    /// Writes the columns of tile `tile` of row `row`, without those past the end.
+    ///
+    /// # Safety
+    /// No other thread may write the same tile of the same row.
+    pub(crate) unsafe fn put(&self, row: usize, tile: usize, lanes: &[f32; TILE_ROWS]) {
+        let col = tile * TILE_ROWS;
+        assert!(row < self.rows && col < self.cols, "tile {tile} of row {row}");
+        let len = TILE_ROWS.min(self.cols - col);
+        // SAFETY: in bounds by the assertion; exclusive by this function's contract.
+        unsafe {
+            let target = self.start.add(row * self.cols + col);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), target, len);
+        }
+    }
+}

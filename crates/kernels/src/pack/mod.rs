@@ -1,0 +1,211 @@
+//! Weight matrices in the layout of the kernels: tiles of 16 rows, so that one SIMD lane is one
+//! output.
+
+mod dense;
+mod int;
+
+use russet_tensor::{FloatType, FpFormat, GgmlType, MatrixData, MatrixView, RowMap};
+
+use crate::quant::{self, Affine, IntForm, Source};
+use crate::{AlignedBytes, Error, Executor};
+
+pub use dense::DenseTile;
+pub(crate) use dense::{DENSE_PAD, DenseTiles};
+pub use int::IntTile;
+pub(crate) use int::{IntTiles, LINE_BYTES};
+
+/// Rows of a tile.
+pub(crate) const TILE_ROWS: usize = 16;
+
+/// A weight matrix `[rows, cols]`, converted without loss to the layout that the kernels read.
+#[derive(Debug)]
+pub struct PackedMatrix {
+    rows: usize,
+    cols: usize,
+    encoding: String,
+    form: Form,
+    tile_bytes: usize,
+    bytes: AlignedBytes,
+}
+
+/// What the tiles of a matrix hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Form {
+    /// Integer codes with scales.
+    Int(IntForm),
+    /// Plain floats.
+    Dense(FloatType),
+}
+
+impl PackedMatrix {
+    /// Packs `view` with its rows in the order of `rows`, on all threads of `exec`.
+    ///
+    /// # Errors
+    /// If the parts of the view do not fit its shape, the row order does not fit the rows, or
+    /// memory is short.
+    pub fn pack(exec: &Executor, view: &MatrixView<'_>, rows: RowMap) -> Result<Self, Error> {
+        if let MatrixData::Affine { group, .. } = view.data
+            && ![32, 64, 128].contains(&group)
+        {
+            return Err(Error::Group { found: group });
+        }
+        let view = MatrixView::new(view.rows, view.cols, view.data)?;
+        if let RowMap::HalvesFromPairs { heads } = rows
+            && (heads == 0 || !view.rows.is_multiple_of(2 * heads))
+        {
+            return Err(Error::Heads { rows: view.rows, heads });
+        }
+        pack_view(&Packer { exec, view, map: rows })
+    }
+
+    /// Outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes of the packed form: what one product with one row of activations reads.
+    pub fn num_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The encoding of the file it came from, such as `affine 4-bit group 64`.
+    pub fn encoding(&self) -> String {
+        self.encoding.clone()
+    }
+
+    /// The values of row `row`. Panics if `out` has not `cols` elements or the row is out of range.
+    ///
+    /// A value is `scale * (code - offset) + bias`, rounded once.
+    pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        assert_eq!(out.len(), self.cols, "one element a column");
+        let (tile, lane) = (row / TILE_ROWS, row % TILE_ROWS);
+        match self.form {
+            Form::Int(form) => IntTiles::new(self, form).tile(tile).read_row(lane, out),
+            Form::Dense(ty) => DenseTiles::new(self, ty).tile(tile).read_row(lane, out),
+        }
+    }
+
+    /// What the tiles hold.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Number of tiles.
+    pub(crate) fn num_tiles(&self) -> usize {
+        self.rows.div_ceil(TILE_ROWS)
+    }
+
+    /// The bytes of tile `i`.
+    fn tile(&self, i: usize) -> &[u8] {
+        &self.bytes[i * self.tile_bytes..(i + 1) * self.tile_bytes]
+    }
+}
+
+/// A matrix on its way into tiles.
+struct Packer<'a> {
+    exec: &'a Executor,
+    view: MatrixView<'a>,
+    map: RowMap,
+}
+
+impl Packer<'_> {
+    /// Allocates the tiles and has `fill` write each, given the source rows of its lanes.
+    fn pack(
+        &self,
+        form: Form,
+        tile_bytes: usize,
+        fill: impl Fn(&[usize], &mut [u8]) + Sync,
+    ) -> Result<PackedMatrix, Error> {
+        let (rows, cols) = (self.view.rows, self.view.cols);
+        let num_tiles = rows.div_ceil(TILE_ROWS);
+        let len = num_tiles.checked_mul(tile_bytes);
+        let len = len.ok_or(Error::OutOfMemory { bytes: usize::MAX })?;
+        let mut bytes = self.exec.arena().alloc(len)?;
+        let mut tiles: Vec<&mut [u8]> = bytes.chunks_exact_mut(tile_bytes.max(1)).collect();
+        self.exec.pool().for_each(&mut tiles, |i, tile| {
+            let first = i * TILE_ROWS;
+            let mut sources = [0; TILE_ROWS];
+            let lanes = TILE_ROWS.min(rows - first);
+            for (lane, source) in sources[..lanes].iter_mut().enumerate() {
+                *source = self.map.source_row(first + lane, rows);
+            }
+            fill(&sources[..lanes], tile);
+        });
+        let encoding = self.view.encoding();
+        Ok(PackedMatrix { rows, cols, encoding, form, tile_bytes, bytes })
+    }
+
+    fn pack_int(&self, source: &impl Source) -> Result<PackedMatrix, Error> {
+        let form = source.form();
+        let layout = int::Layout::new(form, self.view.cols);
+        self.pack(Form::Int(form), layout.tile_bytes(), |rows, tile| {
+            int::fill(&layout, source, rows, tile);
+        })
+    }
+
+    fn pack_dense(&self, source: &dense::Source<'_>) -> Result<PackedMatrix, Error> {
+        let (ty, cols) = (source.dtype(), self.view.cols);
+        self.pack(Form::Dense(ty), dense::tile_bytes(ty, cols), |rows, tile| {
+            dense::fill(source, cols, rows, tile);
+        })
+    }
+}
+
+/// Chooses the reader of the view's encoding.
+fn pack_view(packer: &Packer<'_>) -> Result<PackedMatrix, Error> {
+    let cols = packer.view.cols;
+    match packer.view.data {
+        MatrixData::Dense(floats) => packer.pack_dense(&dense::Source::Floats(floats)),
+        MatrixData::Affine { bits, group, codes, scales, biases } => {
+            macro_rules! affine {
+                ($bits:literal) => {
+                    packer.pack_int(&Affine::<$bits> { cols, group, codes, scales, biases })
+                };
+            }
+            match bits.get() {
+                2 => affine!(2),
+                3 => affine!(3),
+                4 => affine!(4),
+                5 => affine!(5),
+                6 => affine!(6),
+                _ => affine!(8),
+            }
+        }
+        MatrixData::Fp { format, codes, scales, global_scale } => match format {
+            FpFormat::Mxfp4 => packer.pack_int(&quant::Mxfp4 { cols, codes, scales }),
+            FpFormat::Nvfp4 => packer.pack_int(&quant::Nvfp4 { cols, codes, scales, global_scale }),
+            FpFormat::Mxfp8 => packer.pack_dense(&dense::Source::mxfp8(codes, scales)),
+        },
+        MatrixData::Ggml { ty, bytes } => pack_ggml(packer, ty, bytes),
+    }
+}
+
+fn pack_ggml(packer: &Packer<'_>, ty: GgmlType, bytes: &[u8]) -> Result<PackedMatrix, Error> {
+    use russet_tensor::FloatSlice;
+    let cols = packer.view.cols;
+    let dense = |ty| packer.pack_dense(&dense::Source::Floats(FloatSlice::new(ty, bytes)));
+    match ty {
+        GgmlType::F32 => dense(FloatType::F32),
+        GgmlType::F16 => dense(FloatType::F16),
+        GgmlType::BF16 => dense(FloatType::BF16),
+        GgmlType::Q4_0 => packer.pack_int(&quant::Q4_0 { cols, bytes }),
+        GgmlType::Q4_1 => packer.pack_int(&quant::Q4_1 { cols, bytes }),
+        GgmlType::Q5_0 => packer.pack_int(&quant::Q5_0 { cols, bytes }),
+        GgmlType::Q5_1 => packer.pack_int(&quant::Q5_1 { cols, bytes }),
+        GgmlType::Q8_0 => packer.pack_int(&quant::Q8_0 { cols, bytes }),
+        GgmlType::Q2_K => packer.pack_int(&quant::Q2K { cols, bytes }),
+        GgmlType::Q3_K => packer.pack_int(&quant::Q3K { cols, bytes }),
+        GgmlType::Q4_K => packer.pack_int(&quant::Q4K { cols, bytes }),
+        GgmlType::Q5_K => packer.pack_int(&quant::Q5K { cols, bytes }),
+        GgmlType::Q6_K => packer.pack_int(&quant::Q6K { cols, bytes }),
+        GgmlType::IQ4_NL => packer.pack_int(&quant::Iq4Nl { cols, bytes }),
+        GgmlType::IQ4_XS => packer.pack_int(&quant::Iq4Xs { cols, bytes }),
+        GgmlType::MXFP4 => packer.pack_int(&quant::GgmlMxfp4 { cols, bytes }),
+    }
+}

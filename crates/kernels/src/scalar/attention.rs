@@ -1,0 +1,48 @@
+//! Attention, one line and one slot after another: the definition.
+
+use half::{bf16, f16};
+
+use crate::attention::{Attention, Partials, Scratch, Tile};
+use crate::kv::{KvType, Stored};
+
+use super::Scalar;
+
+impl Attention for Scalar {
+    fn attend_chunk(&self, tile: &Tile<'_>, chunk: usize, scratch: &mut Scratch) {
+        scratch.begin_chunk(tile, chunk);
+        for line in 0..tile.num_lines() {
+            match tile.layout().dtype {
+                KvType::F32 => attend_line::<f32>(tile, line, scratch),
+                KvType::F16 => attend_line::<f16>(tile, line, scratch),
+                KvType::BF16 => attend_line::<bf16>(tile, line, scratch),
+            }
+        }
+    }
+
+    fn merge(&self, total: &mut Partials, part: &Partials) {
+        total.merge(part);
+    }
+}
+
+fn attend_line<T: Stored>(tile: &Tile<'_>, line: usize, scratch: &mut Scratch) {
+    let layout = tile.layout();
+    let query = tile.query(line);
+    let first_slot = scratch.first_slot();
+    let spans = scratch.spans.of_row(line / tile.group);
+    let row = &mut scratch.scores[line];
+    for slot in spans.iter().flat_map(|span| span.start..span.end) {
+        let (keys, _, at) = tile.stored::<T>(first_slot + slot);
+        let key = keys[at..].iter().step_by(layout.block_len);
+        let pairs = query.iter().zip(key);
+        row[slot] = pairs.fold(0.0, |sum, (q, k)| q.mul_add(k.widen(), sum));
+    }
+    scratch.part.stats[line] = tile.curve().softmax(row, spans);
+    let weighted = scratch.part.line_mut(line);
+    for slot in spans.iter().flat_map(|span| span.start..span.end) {
+        let (_, values, at) = tile.stored::<T>(first_slot + slot);
+        let value = &values[at * layout.v_dim..][..layout.v_dim];
+        for (sum, v) in weighted.iter_mut().zip(value) {
+            *sum = row[slot].mul_add(v.widen(), *sum);
+        }
+    }
+}

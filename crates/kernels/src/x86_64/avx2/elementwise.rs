@@ -1,0 +1,11 @@
+//! Elementwise operations, compiled for AVX2.
+
+use crate::elementwise::{
+    Activation, Elementwise, HeadShape, RmsNorm, RopePairing, RopeTable, elementwise_methods,
+};
+
+use super::Avx2;
+
+impl Elementwise for Avx2 {
+    elementwise_methods!("avx2,fma,f16c");
+}

@@ -1,0 +1,136 @@
+//! From a parsed request to engine requests; every refusal of a request's content ends here, before
+//! anything is sent.
+
+mod chat;
+mod completion;
+mod controls;
+mod unsupported;
+
+use russet_engine::{Request, SamplingParams, StopRule, TokenId};
+
+use self::controls::Controls;
+use crate::ServerState;
+use crate::error::ApiError;
+
+/// A request that can be run.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// Prompts in order, and the choices of each.
+    pub(crate) choices: Vec<PlannedChoice>,
+    /// Strings that end a choice.
+    pub(crate) stop: Vec<String>,
+    /// Where the answers' text stands.
+    pub(crate) place: TextPlace,
+    /// How the answer is sent.
+    pub(crate) delivery: Delivery,
+}
+
+/// One choice that will be generated.
+#[derive(Debug)]
+pub(crate) struct PlannedChoice {
+    pub(crate) request: Request,
+    /// Text that comes before the generated one.
+    pub(crate) echo: Option<String>,
+    /// Which of the choices of its prompt it is; the first one accounts for the prompt.
+    pub(crate) of_prompt: usize,
+}
+
+/// Where an answer's text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextPlace {
+    /// It is an answer of its own.
+    Answer,
+    /// It follows the prompt's text.
+    AfterPrompt,
+}
+
+/// How an answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Whole,
+    Stream { usage: StreamUsage },
+}
+
+/// Whether a stream ends with token counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamUsage {
+    Absent,
+    LastChunk,
+}
+
+/// A prompt, ready for the engine.
+#[derive(Debug)]
+pub(crate) struct PlannedPrompt {
+    tokens: Vec<TokenId>,
+    echo: Option<String>,
+}
+
+/// A request body that asks for text.
+pub(crate) trait Admissible: Send + 'static {
+    /// Checks it and turns it into engine requests.
+    fn admit(self, state: &ServerState) -> Result<Admitted, ApiError>;
+}
+
+/// Templates, tokenises and checks a request, beside the threads that serve connections: a long
+/// prompt takes a while.
+pub(crate) async fn admit(
+    state: &ServerState,
+    request: impl Admissible,
+) -> Result<Admitted, ApiError> {
+    let state = state.clone();
+    let admitted = tokio::task::spawn_blocking(move || request.admit(&state)).await;
+    admitted.unwrap_or(Err(ApiError::Internal))
+}
+
+/// `controls.num_choices` engine requests for each prompt.
+fn plan(
+    state: &ServerState,
+    prompts: Vec<PlannedPrompt>,
+    controls: Controls,
+    place: TextPlace,
+) -> Result<Admitted, ApiError> {
+    controls.check_num_answers(prompts.len(), state.settings().max_choices)?;
+    let mut choices = Vec::new();
+    for prompt in prompts {
+        let max_tokens = max_tokens(state, prompt.tokens.len(), controls.max_tokens)?;
+        for of_prompt in 0..controls.num_choices {
+            let request = Request {
+                prompt: prompt.tokens.clone(),
+                max_tokens,
+                sampling: nth_choice(&controls.sampling, of_prompt),
+                stop: stop_rule(state, &controls),
+                logprobs: controls.logprobs,
+            };
+            state.handle().check(&request)?;
+            choices.push(PlannedChoice { request, echo: prompt.echo.clone(), of_prompt });
+        }
+    }
+    Ok(Admitted { choices, stop: controls.stop, place, delivery: controls.delivery })
+}
+
+/// What was asked for, or all that the context has room for.
+fn max_tokens(
+    state: &ServerState,
+    prompt_len: usize,
+    asked: Option<usize>,
+) -> Result<usize, ApiError> {
+    let context_len = state.handle().limits().context_len;
+    if prompt_len >= context_len {
+        return Err(ApiError::PromptTooLong { prompt_len, context_len });
+    }
+    Ok(asked.unwrap_or(context_len - prompt_len))
+}
+
+/// The choices of a prompt differ by their seeds.
+fn nth_choice(sampling: &SamplingParams, n: usize) -> SamplingParams {
+    let n = u64::try_from(n).expect("a usize has at most 64 bits");
+    SamplingParams { seed: sampling.seed.map(|seed| seed.wrapping_add(n)), ..sampling.clone() }
+}
+
+fn stop_rule(state: &ServerState, controls: &Controls) -> StopRule {
+    if controls.ignore_eos {
+        return StopRule::Never;
+    }
+    let stop = state.model().stop_tokens.clone();
+    StopRule::Tokens { stop, min_tokens: controls.min_tokens }
+}

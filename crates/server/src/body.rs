@@ -1,0 +1,67 @@
+//! Reading a JSON body: its type, size, time, encoding and shape.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::ServerState;
+use crate::error::ApiError;
+
+/// A parsed JSON body.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<ServerState> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ServerState) -> Result<Self, ApiError> {
+        check_content_type(request.headers())?;
+        let settings = state.settings();
+        let limit_bytes = settings.max_body_bytes;
+        let read = read(request.into_body(), limit_bytes);
+        let body = tokio::time::timeout(settings.body_timeout, read)
+            .await
+            .map_err(|_| ApiError::BodyTimeout { limit_ms: settings.body_timeout.as_millis() })??;
+        parse(&body).map(Self)
+    }
+}
+
+/// Only JSON: a page of another origin can send other types, or none, without asking first.
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Err(ApiError::ContentType { found: "absent".to_owned() });
+    };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" {
+        return Ok(());
+    }
+    Err(ApiError::ContentType { found: format!("`{essence}`") })
+}
+
+async fn read(body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
+    let read = Limited::new(body, limit_bytes).collect().await;
+    let body = read.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            ApiError::BodyTooLarge { limit_bytes }
+        } else {
+            ApiError::BodyRead
+        }
+    })?;
+    Ok(body.to_bytes())
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        ApiError::Json { param: (path != ".").then_some(path), source: error.into_inner() }
+    })?;
+    json.end().map_err(|source| ApiError::Json { param: None, source })?;
+    Ok(parsed)
+}
