@@ -31,6 +31,11 @@ pub(crate) struct TestData {
     missing: Vec<&'static str>,
 }
 
+/// Where the data is, whether or not it is there.
+pub(crate) fn folder(root: &Path) -> PathBuf {
+    root.join(std::env::var_os(VARIABLE).unwrap_or_else(|| DEFAULT.into()))
+}
+
 /// Looks in `RUSSET_TEST_DATA`, else in the default folder next to the workspace.
 pub(crate) fn find(root: &Path) -> TestData {
     match std::env::var_os(VARIABLE) {

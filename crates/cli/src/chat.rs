@@ -125,7 +125,8 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    /// The conversation as tokens. A model without a chat template continues the last message's text.
+    /// The conversation as tokens. A model without a chat template continues the last message's
+    /// text.
     fn prompt(&self) -> Result<Vec<TokenId>> {
         let tokenizer = &self.loaded.tokenizer;
         let ids = match &self.loaded.template {

@@ -47,7 +47,8 @@ pub(crate) fn load(
     let settings =
         EngineSettings { max_waiting, prefill_chunk: compute.prefill_chunk.get(), cache_tokens };
     let facts = facts(&opened.name, compute, &info, cache_tokens)?;
-    let generation = opened.checkpoint.generation().clone();
+    let mut generation = opened.checkpoint.generation().clone();
+    generation.temperature = generation.temperature.or(opened.temperature);
     Ok(Loaded {
         name: opened.name.clone(),
         template: template(&tokenizer)?,
@@ -79,7 +80,8 @@ impl Loaded {
     }
 }
 
-/// The default template. One that does not compile is an error: another would change what the model sees.
+/// The default template. One that does not compile is an error: another would change what the model
+/// sees.
 fn template(tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
     let templates = tokenizer.chat_templates();
     if !templates.names().any(|name| name == "default") {
@@ -97,8 +99,8 @@ fn stop_tokens(generation: &GenerationConfig, tokenizer: &Tokenizer) -> Vec<Toke
     ids.into_iter().map(TokenId).collect()
 }
 
-/// Tokens that the KV cache is made for: what was asked for, else the model's context as far as half of the free
-/// memory reaches.
+/// Tokens that the KV cache is made for: what was asked for, else the model's context as far as
+/// half of the free memory reaches.
 fn cache_tokens(compute: &ComputeSettings, info: &ModelInfo) -> Result<usize> {
     if let Some(asked) = compute.context {
         if asked.get() > info.context_len {

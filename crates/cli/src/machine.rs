@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
-/// Cores that do not share their arithmetic units with another: hyperthreads only slow kernels down.
+/// Cores that do not share their arithmetic units with another: hyperthreads only slow kernels
+/// down.
 pub(crate) fn physical_cores() -> NonZeroUsize {
     let logical = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let Some(physical) = linux_cores().and_then(NonZeroUsize::new) else { return logical };

@@ -18,7 +18,7 @@ use clap::Parser;
 use russet_hub::Hub;
 use tracing_subscriber::EnvFilter;
 
-use commands::{doctor, info, models, run, serve};
+use commands::{doctor, info, models, perplexity, run, serve};
 use settings::{Cli, Command};
 
 fn main() -> ExitCode {
@@ -43,6 +43,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::List(settings) => models::list(&hub, settings),
         Command::Rm(settings) => models::rm(&hub, settings),
         Command::Info(settings) => info::info(&hub, settings),
+        Command::Perplexity(settings) => perplexity::perplexity(&hub, settings),
         Command::Doctor => {
             doctor::doctor(&hub);
             Ok(())

@@ -10,7 +10,7 @@ use russet_tokenizer::Tokenizer;
 use russet_weights::{Checkpoint, Format};
 
 use crate::progress::Bar;
-use crate::settings::{ComputeSettings, KvChoice, model_ref};
+use crate::settings::{ComputeSettings, KvChoice, PrecisionChoice, model_ref};
 use crate::{machine, starter, vocab};
 
 /// A model whose headers are read and whose weights are not loaded yet.
@@ -20,15 +20,18 @@ pub(crate) struct Opened {
     /// The folder or file.
     pub(crate) path: PathBuf,
     pub(crate) checkpoint: Checkpoint,
+    /// The temperature to use where neither the request nor the model's files say one.
+    pub(crate) temperature: Option<f32>,
 }
 
 /// Finds the model that `text` names, fetching it if it is not here, and opens it.
 pub(crate) fn open(hub: &Hub, text: &str) -> Result<Opened> {
     let model = model_ref(text)?;
     let path = locate(hub, &model)?;
-    let checkpoint = russet_decoder::open(&path)
-        .with_context(|| format!("cannot load {}", path.display()))?;
-    Ok(Opened { name: name(&model, &path), path, checkpoint })
+    let checkpoint =
+        russet_decoder::open(&path).with_context(|| format!("cannot load {}", path.display()))?;
+    let temperature = (model == ModelRef::Starter).then_some(starter::TEMPERATURE);
+    Ok(Opened { name: name(&model, &path), path, checkpoint, temperature })
 }
 
 fn locate(hub: &Hub, model: &ModelRef) -> Result<PathBuf> {
@@ -83,15 +86,20 @@ impl Opened {
 }
 
 fn cpu_options(compute: &ComputeSettings) -> CpuOptions {
-    let kv_type = match (compute.kv_type, compute.exact) {
-        (Some(KvChoice::F32), _) | (None, true) => KvType::F32,
-        (Some(KvChoice::F16), _) | (None, false) => KvType::F16,
+    let kv_type = match (compute.kv_type, compute.precision) {
+        (Some(KvChoice::F32), _) | (None, PrecisionChoice::Exact) => KvType::F32,
+        (Some(KvChoice::F16), _) | (None, _) => KvType::F16,
         (Some(KvChoice::Bf16), _) => KvType::BF16,
+    };
+    let precision = match compute.precision {
+        PrecisionChoice::Exact => Precision::Exact,
+        PrecisionChoice::Fine => Precision::Fine,
+        PrecisionChoice::Fast => Precision::Fast,
     };
     CpuOptions {
         threads: compute.threads.unwrap_or_else(machine::physical_cores),
         isa: compute.isa,
-        precision: if compute.exact { Precision::Exact } else { Precision::Fast },
+        precision,
         kv_type,
     }
 }

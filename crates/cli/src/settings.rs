@@ -1,4 +1,5 @@
-//! Every setting: the command line, and the environment variables behind it. Nothing else reads the environment.
+//! Every setting: the command line, and the environment variables behind it. Nothing else reads the
+//! environment.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,8 @@ use russet_kernels::Isa;
 use serde::Serialize;
 
 const AFTER_HELP: &str = "\
-Models: a folder (MLX or Hugging Face safetensors), a .gguf file, org/repo[@revision][:QUANT] on the hub, or
-`starter`, a small model that Russet fetches by itself.
+Models: a folder (MLX or Hugging Face safetensors), a .gguf file, org/repo[@revision][:QUANT]
+on the hub, or `starter`, a small model that Russet fetches by itself.
 
   russet run \"Why is the sky blue?\"          one answer
   russet run -m ./my-model                   a conversation
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Rm(RmSettings),
     /// Show what a model is and what it needs
     Info(InfoSettings),
+    /// Measure how well a model predicts a text
+    Perplexity(PerplexitySettings),
     /// Check this machine: CPU, memory, caches, pip, hub
     Doctor,
 }
@@ -59,9 +62,14 @@ pub(crate) struct HubSettings {
     #[arg(long, global = true, env = "HF_ENDPOINT", value_name = "URL", hide_env_values = true)]
     endpoint: Option<String>,
     /// Open no connection to other machines
-    #[arg(long, global = true, env = "HF_HUB_OFFLINE", value_parser = clap::builder::BoolishValueParser::new(),
-        num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true,
-        hide_env_values = true, action = clap::ArgAction::Set)]
+    #[arg(
+        long,
+        global = true,
+        env = "HF_HUB_OFFLINE",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        hide_env_values = true,
+        action = clap::ArgAction::SetTrue
+    )]
     offline: bool,
     /// Say more on standard error (-vv for everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -79,10 +87,16 @@ pub(crate) struct ComputeSettings {
     #[arg(long, env = "RUSSET_ISA", value_name = "ISA", hide_env_values = true)]
     #[serde(serialize_with = "as_text")]
     pub(crate) isa: Option<Isa>,
-    /// Keep activations in f32: slower, equal to the reference implementation
-    #[arg(long)]
-    pub(crate) exact: bool,
-    /// How keys and values are kept [default: f16, with --exact f32]
+    /// How activations meet quantised weights
+    #[arg(
+        long,
+        env = "RUSSET_PRECISION",
+        value_name = "P",
+        default_value = "fine",
+        hide_env_values = true
+    )]
+    pub(crate) precision: PrecisionChoice,
+    /// How keys and values are kept [default: f16, with --precision exact f32]
     #[arg(long, value_name = "TYPE")]
     pub(crate) kv_type: Option<KvChoice>,
     /// Longest sequence, prompt and answer together [default: the model's, as memory allows]
@@ -91,6 +105,18 @@ pub(crate) struct ComputeSettings {
     /// Most prompt tokens that one step computes
     #[arg(long, value_name = "TOKENS", default_value = "512")]
     pub(crate) prefill_chunk: NonZeroUsize,
+}
+
+/// How activations meet quantised weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PrecisionChoice {
+    /// f32, as the reference implementation; slow
+    Exact,
+    /// About 15 bits: hardly distinguishable from exact
+    Fine,
+    /// 8 bits: prompts are read up to twice as fast
+    Fast,
 }
 
 /// Element type of the KV cache.
@@ -129,7 +155,7 @@ pub(crate) struct SamplingSettings {
     /// Most tokens of an answer [default: what fits]
     #[arg(short = 'n', long, value_name = "TOKENS")]
     pub(crate) max_tokens: Option<u32>,
-    /// 0 always takes the likeliest token [default: the model's, else 0.7]
+    /// 0 always takes the likeliest token [default: the model's, else 0]
     #[arg(long, value_name = "T")]
     pub(crate) temperature: Option<f32>,
     /// Keep the likeliest tokens that together have this probability
@@ -220,6 +246,29 @@ pub(crate) struct InfoSettings {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Settings of `perplexity`.
+#[derive(Debug, Args)]
+pub(crate) struct PerplexitySettings {
+    /// The model
+    pub(crate) model: String,
+    /// A text file
+    pub(crate) file: PathBuf,
+    /// Tokens of a window; each starts without context
+    #[arg(long, value_name = "TOKENS", default_value = "512")]
+    pub(crate) window: NonZeroUsize,
+    /// Most windows to measure
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) windows: NonZeroUsize,
+    /// Also compute in exact mode, and compare
+    #[arg(long)]
+    pub(crate) against_exact: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) compute: ComputeSettings,
 }
 
 impl HubSettings {

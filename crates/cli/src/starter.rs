@@ -1,4 +1,5 @@
-//! The starter model: fetched as GGUF, kept and served as an MLX directory that holds the very same weights.
+//! The starter model: fetched as GGUF, kept and served as an MLX directory that holds the very same
+//! weights.
 
 use std::path::PathBuf;
 
@@ -12,6 +13,9 @@ use crate::vocab;
 
 /// The name in the API and in `russet list`.
 pub(crate) const NAME: &str = "SmolLM2-135M-Instruct";
+
+/// A model this small rambles unless it takes the likeliest token.
+pub(crate) const TEMPERATURE: f32 = 0.0;
 
 /// The starter's MLX directory, made on first use.
 pub(crate) fn ensure(hub: &Hub) -> Result<PathBuf> {

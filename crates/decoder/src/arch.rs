@@ -1,4 +1,5 @@
-//! The architectures, each a file that turns a configuration into a [`ModelSpec`]. This table is the only list of them.
+//! The architectures, each a file that turns a configuration into a [`ModelSpec`]. This table is
+//! the only list of them.
 
 mod gemma3;
 mod layers;

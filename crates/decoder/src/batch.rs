@@ -43,11 +43,13 @@ pub struct Row {
 pub enum Input {
     /// A token to look up.
     Token(TokenId),
-    /// Row `i` of [`Batch::embeddings`]: an image or audio patch, or the hidden state of an earlier pipeline stage.
+    /// Row `i` of [`Batch::embeddings`]: an image or audio patch, or the hidden state of an earlier
+    /// pipeline stage.
     Embedding(usize),
 }
 
-/// A rotary position on three axes (multimodal rope); text stands at the same number on all of them.
+/// A rotary position on three axes (multimodal rope); text stands at the same number on all of
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Time, which is the only axis of a text model.
@@ -67,8 +69,9 @@ impl Position {
 
 /// The rows of one sequence in a batch.
 ///
-/// A sequence's *slots* are its cached tokens in order: slot `s` of cache group `g` is element `s % block_len` of block
-/// `tables[g][s / block_len]`. The rows are written to slots `cached_len ..`. Rolling back is passing a smaller `cached_len` next time.
+/// A sequence's *slots* are its cached tokens in order: slot `s` of cache group `g` is element
+/// `s % block_len` of block `tables[g][s / block_len]`. The rows are written to slots
+/// `cached_len ..`. Rolling back is passing a smaller `cached_len` next time.
 #[derive(Debug, Clone)]
 pub struct SequenceRows {
     /// Whose rows these are.
@@ -83,16 +86,17 @@ pub struct SequenceRows {
     pub mask: Mask,
 }
 
-/// Which rows of a sequence's step see each other; all see every earlier slot within the layer's [`Reach`].
+/// Which rows of a sequence's step see each other; all see every earlier slot within the layer's
+/// [`Reach`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mask {
     /// Each row sees itself and the rows before it.
     Causal,
-    /// Causal, except that rows in one of these ranges (relative to the sequence's first row) see the whole range:
-    /// image tokens, encoders.
+    /// Causal, except that rows in one of these ranges (relative to the sequence's first row) see
+    /// the whole range: image tokens, encoders.
     Spans(Vec<Range<usize>>),
-    /// Row `i` sees its ancestors: `parents[i]` is a smaller row index, or `None` for a child of the last cached token.
-    /// For speculation over a token tree.
+    /// Row `i` sees its ancestors: `parents[i]` is a smaller row index, or `None` for a child of
+    /// the last cached token. For speculation over a token tree.
     Tree(Vec<Option<usize>>),
 }
 
@@ -119,7 +123,8 @@ impl Reach {
 }
 
 impl SequenceRows {
-    /// The slots that row `i` of this sequence's rows sees in a layer of `reach`: ascending, disjoint ranges.
+    /// The slots that row `i` of this sequence's rows sees in a layer of `reach`: ascending,
+    /// disjoint ranges.
     pub fn visible(&self, i: usize, reach: Reach) -> Vec<Range<u32>> {
         match &self.mask {
             Mask::Causal => self.one_range(i, i + 1, reach),
@@ -134,10 +139,11 @@ impl SequenceRows {
     /// Slots from `reach`'s first up to row `end`.
     fn one_range(&self, i: usize, end: usize, reach: Reach) -> Vec<Range<u32>> {
         let first = reach.first_slot(self.cached_len + i);
-        vec![slot(first)..slot(self.cached_len + end)]
+        std::iter::once(slot(first)..slot(self.cached_len + end)).collect()
     }
 
-    /// The cached slots, then each ancestor and the row itself; a row's sequence position is its depth in the tree.
+    /// The cached slots, then each ancestor and the row itself; a row's sequence position is its
+    /// depth in the tree.
     fn tree_ranges(&self, i: usize, parents: &[Option<usize>], reach: Reach) -> Vec<Range<u32>> {
         let mut path = vec![i];
         while let Some(parent) = path.last().and_then(|&row| parents[row]) {
@@ -179,20 +185,24 @@ mod tests {
         SequenceRows { id: SequenceId(0), rows: 0..8, cached_len, tables: vec![], mask }
     }
 
+    fn one(range: Range<u32>) -> Vec<Range<u32>> {
+        std::iter::once(range).collect()
+    }
+
     #[test]
     fn causal_rows_see_back_to_their_reach() {
         let s = sequence(10, Mask::Causal);
-        assert_eq!(s.visible(2, Reach::All), [0..13]);
-        assert_eq!(s.visible(2, Reach::Window(4)), [9..13]);
-        assert_eq!(s.visible(2, Reach::Window(100)), [0..13]);
-        assert_eq!(s.visible(2, Reach::Chunk(8)), [8..13]);
+        assert_eq!(s.visible(2, Reach::All), one(0..13));
+        assert_eq!(s.visible(2, Reach::Window(4)), one(9..13));
+        assert_eq!(s.visible(2, Reach::Window(100)), one(0..13));
+        assert_eq!(s.visible(2, Reach::Chunk(8)), one(8..13));
     }
 
     #[test]
     fn rows_in_a_span_see_all_of_it() {
         let s = sequence(4, Mask::Spans(vec![1..3]));
         let seen: Vec<_> = (0..4).map(|i| s.visible(i, Reach::All)).collect();
-        assert_eq!(seen, [[0..5], [0..7], [0..7], [0..8]]);
+        assert_eq!(seen.concat(), [0..5, 0..7, 0..7, 0..8]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What a device can do, in LLM-sized verbs over its own tensors.
 //!
-//! The verbs are coarse on purpose: `project` lets a CPU normalise and quantise an activation once for several matrices,
-//! `add_projected` lets it fuse the residual, and a lazy device builds its graph and evaluates once in `to_host`.
+//! The verbs are coarse on purpose: `project` lets a CPU normalise and quantise an activation once
+//! for several matrices, `add_projected` lets it fuse the residual, and a lazy device builds its
+//! graph and evaluates once in `to_host`.
 
 use russet_weights::MatrixSource;
 
@@ -10,7 +11,8 @@ use crate::{KvSpec, ModelError, ModelSpec, Step};
 
 /// A device that the decoder's forward pass runs on.
 ///
-/// Every verb's result for a row depends on that row (and, in `attend`, its own sequence) only, bit for bit.
+/// Every verb's result for a row depends on that row (and, in `attend`, its own sequence) only, bit
+/// for bit.
 pub trait Device: Send {
     /// Activations: one row per batch row (or per selected row).
     type Tensor;
@@ -39,7 +41,8 @@ pub trait Device: Send {
     /// Bytes of a loaded matrix.
     fn matrix_bytes(&self, matrix: &Self::Matrix) -> usize;
 
-    /// The rows' input: token embeddings times `scale`, supplied embeddings as they are. A later pipeline stage has no `table` and no tokens.
+    /// The rows' input: token embeddings times `scale`, supplied embeddings as they are. A later
+    /// pipeline stage has no `table` and no tokens.
     fn embed(&mut self, step: &Step<'_>, table: Option<&Self::Matrix>, scale: f32) -> Self::Tensor;
 
     /// `linear(norm(x))` for each of `linears`, which share their input.

@@ -1,8 +1,9 @@
 //! Architectures as data, and the forward pass written once over a [`Device`].
 //!
-//! Start at [`open`] and [`load`]: they find the architecture of a checkpoint, turn its configuration into a [`ModelSpec`], load
-//! the weights onto a device and give a [`Model`], which is all that the engine sees. The forward pass is in `forward.rs`; each
-//! mixer and feed-forward kind has its own file. This crate knows no file format, no instruction set and no HTTP.
+//! Start at [`open`] and [`load`]: they find the architecture of a checkpoint, turn its
+//! configuration into a [`ModelSpec`], load the weights onto a device and give a [`Model`], which
+//! is all that the engine sees. The forward pass is in `forward.rs`; each mixer and feed-forward
+//! kind has its own file. This crate knows no file format, no instruction set and no HTTP.
 #![forbid(unsafe_code)]
 
 mod arch;

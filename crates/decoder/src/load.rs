@@ -25,7 +25,8 @@ impl Default for LoadOptions {
     }
 }
 
-/// Opens the model at `path`, a folder or a GGUF file, as its architecture names and stores tensors.
+/// Opens the model at `path`, a folder or a GGUF file, as its architecture names and stores
+/// tensors.
 ///
 /// Errors if the files are unreadable or the architecture is unknown.
 pub fn open(path: &Path) -> Result<Checkpoint, LoadError> {
@@ -43,8 +44,8 @@ pub fn spec(checkpoint: &Checkpoint) -> Result<ModelSpec, LoadError> {
 
 /// Loads `checkpoint` onto `device`.
 ///
-/// Errors as [`spec`] does, and if the device lacks something, a tensor is missing or has another shape, or a tensor or
-/// configuration key was left that nothing asked for.
+/// Errors as [`spec`] does, and if the device lacks something, a tensor is missing or has another
+/// shape, or a tensor or configuration key was left that nothing asked for.
 pub fn load<D: Device>(
     checkpoint: &Checkpoint,
     mut device: D,

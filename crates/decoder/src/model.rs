@@ -10,9 +10,11 @@ pub trait Model: Send {
     /// Makes room for `num_blocks[g]` KV blocks in each cache group, dropping what was cached.
     fn allocate_cache(&mut self, num_blocks: &[usize]) -> Result<(), ModelError>;
 
-    /// Computes one step: writes the rows' keys and values to their slots and returns what the batch asks for.
+    /// Computes one step: writes the rows' keys and values to their slots and returns what the
+    /// batch asks for.
     ///
-    /// A row's results do not depend on the other sequences of the batch or on how its sequence was cut into steps, bit for bit.
+    /// A row's results do not depend on the other sequences of the batch or on how its sequence was
+    /// cut into steps, bit for bit.
     fn forward(&mut self, batch: &Batch) -> Result<ModelOutput, ModelError>;
 
     /// Copies one block over another in every layer of `group`.
@@ -70,7 +72,8 @@ pub struct CacheGroup {
 pub struct ModelOutput {
     /// `[logits_rows.len(), vocab_len]`
     pub logits: Vec<f32>,
-    /// `[hidden_rows.len(), hidden_len]`: after the last layer this instance runs, before the final norm.
+    /// `[hidden_rows.len(), hidden_len]`: after the last layer this instance runs, before the final
+    /// norm.
     pub hidden: Vec<f32>,
 }
 

@@ -1,6 +1,8 @@
-//! Rotary position embeddings and their scaling. Source: Su et al., <https://arxiv.org/abs/2104.09864>.
+//! Rotary position embeddings and their scaling. Source: Su et al.,
+//! <https://arxiv.org/abs/2104.09864>.
 //!
-//! The scaling rules are those of mlx-lm's `rope_utils.py`, which `tests/architectures/rope.rs` checks against recorded outputs.
+//! The scaling rules are those of mlx-lm's `rope_utils.py`, which `tests/architectures/rope.rs`
+//! checks against recorded outputs.
 
 use std::f64::consts::PI;
 
@@ -55,7 +57,8 @@ pub enum RopeScaling {
     Yarn(Yarn),
     /// NTK-aware base that grows with the sequence.
     Dynamic(DynamicNtk),
-    /// LongRoPE with its long factors at every length. Source: Ding et al., <https://arxiv.org/abs/2402.13753>.
+    /// LongRoPE with its long factors at every length. Source: Ding et al.,
+    /// <https://arxiv.org/abs/2402.13753>.
     LongRope {
         /// Divides each pair's frequency.
         long_factors: Vec<f64>,
@@ -85,8 +88,9 @@ pub struct Yarn {
 
 /// Dynamic NTK scaling: beyond `max_len` the base grows with the length so far.
 ///
-/// A row at position `p` uses the base of a sequence of `p + 1` tokens, so that its result does not depend on how the
-/// prompt was cut into chunks; mlx-lm uses the length at the end of the chunk, which agrees in decode and below `max_len`.
+/// A row at position `p` uses the base of a sequence of `p + 1` tokens, so that its result does not
+/// depend on how the prompt was cut into chunks; mlx-lm uses the length at the end of the chunk,
+/// which agrees in decode and below `max_len`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DynamicNtk {
     /// The published base.
@@ -124,7 +128,8 @@ impl Rope {
         Self { dims, pairing, inv_freqs, magnitude, dynamic }
     }
 
-    /// Divides each pair's frequency, as GGUF's `rope_freqs` tensor asks. `factors.len()` is `dims / 2`.
+    /// Divides each pair's frequency, as GGUF's `rope_freqs` tensor asks. `factors.len()` is
+    /// `dims / 2`.
     pub fn divide_frequencies(&mut self, factors: &[f32]) {
         for (freq, factor) in self.inv_freqs.iter_mut().zip(factors) {
             *freq /= f64::from(*factor);

@@ -1,5 +1,6 @@
-//! Tokens per second of a model, as llama-bench counts them: `cargo bench -p russet-device-cpu --bench speed -- MODEL
-//! [THREADS [ISA]]`. Prints prefill of 512 tokens and decode of 128 after an empty and a 1024-token context: median of five.
+//! Tokens per second of a model, as llama-bench counts them:
+//! `cargo bench -p russet-device-cpu --bench speed -- MODEL [THREADS [PRECISION [ISA]]]`. Prints
+//! prefill of 512 tokens and decode of 128 after an empty and a 1024-token context: median of five.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -21,9 +22,14 @@ fn main() {
         return;
     };
     let threads = arguments.get(1).map_or(2, |n| n.parse().expect("a number of threads"));
-    let isa = arguments.get(2).map(|name| name.parse().expect("an instruction set"));
+    let precision = match arguments.get(2).map_or("fine", String::as_str) {
+        "exact" => Precision::Exact,
+        "fast" => Precision::Fast,
+        _ => Precision::Fine,
+    };
+    let isa = arguments.get(3).map(|name| name.parse().expect("an instruction set"));
     let start = Instant::now();
-    let mut model = load(Path::new(path), threads, isa);
+    let mut model = load(Path::new(path), (threads, precision, isa));
     println!("load              {:8.3} s", start.elapsed().as_secs_f64());
     println!("packed weights    {:8.1} MB", model.info().weights_bytes as f64 / 1e6);
     for tokens in [512, 128] {
@@ -53,11 +59,14 @@ fn report(name: &str, tokens: usize, mut run: impl FnMut()) {
     );
 }
 
-fn load(path: &Path, threads: usize, isa: Option<russet_device_cpu::Isa>) -> Decoder<CpuDevice> {
+fn load(
+    path: &Path,
+    (threads, precision, isa): (usize, Precision, Option<russet_device_cpu::Isa>),
+) -> Decoder<CpuDevice> {
     let options = CpuOptions {
         threads: NonZeroUsize::new(threads).expect("at least one thread"),
         isa,
-        precision: Precision::Fast,
+        precision,
         kv_type: KvType::F16,
     };
     let checkpoint = russet_decoder::open(path).expect("a model");

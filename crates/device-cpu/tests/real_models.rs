@@ -1,7 +1,7 @@
 //! Real models in exact mode against greedy tokens of an independent implementation.
 //!
-//! The goldens and stories260K are in the test data (`RUSSET_TEST_DATA`, default `../shared/data`); the larger models are
-//! looked for in `RUSSET_TEST_MODELS` (`cargo xtask goldens` fetches them).
+//! The goldens and stories260K are in the test data (`RUSSET_TEST_DATA`, default `../shared/data`);
+//! the larger models are looked for in `RUSSET_TEST_MODELS` (`cargo xtask goldens` fetches them).
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

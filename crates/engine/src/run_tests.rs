@@ -1,3 +1,5 @@
+//! The loop over a fake model: every request gets one final event.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;

@@ -1,3 +1,5 @@
+//! The scheduler alone: blocks, chunks, aborts.
+
 use russet_decoder::CacheGroup;
 
 use super::*;

@@ -29,8 +29,8 @@ impl KvType {
 /// The shape of a block.
 ///
 /// A block holds, for each key-value head, keys `[k_dim][block_len]` and then values
-/// `[block_len][v_dim]`. Keys lie by dimension so that the scores of many slots are computed side by
-/// side, without sums across a vector.
+/// `[block_len][v_dim]`. Keys lie by dimension so that the scores of many slots are computed side
+/// by side, without sums across a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KvLayout {
     /// Element type.
@@ -99,8 +99,8 @@ impl KvPool {
 
     /// Stores one token, each element rounded to the nearest, ties to even.
     ///
-    /// `k`: `[num_kv_heads, k_dim]`; `v`: `[num_kv_heads, v_dim]`. Panics if a length differs or the
-    /// block or slot is out of range.
+    /// `k`: `[num_kv_heads, k_dim]`; `v`: `[num_kv_heads, v_dim]`. Panics if a length differs or
+    /// the block or slot is out of range.
     pub fn write(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
         match self.layout.dtype {
             KvType::F32 => self.write_as::<f32>(block, slot, k, v),

@@ -166,9 +166,14 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
+/// A single range.
+fn one(range: Range<u32>) -> Vec<Range<u32>> {
+    Vec::from([range])
+}
+
 /// Row `i` of a prompt at `start`: it sees itself and all before.
 fn causal(sequence: usize, start: usize, num_rows: usize) -> Vec<(usize, Vec<Range<u32>>)> {
-    (start..start + num_rows).map(|at| (sequence, vec![0..at as u32 + 1])).collect()
+    (start..start + num_rows).map(|at| (sequence, one(0..at as u32 + 1))).collect()
 }
 
 fn executors() -> Vec<Executor> {
@@ -214,16 +219,16 @@ fn every_number_of_slots_agrees() {
 
 /// Windows, kept first slots, trees, gaps at and across chunk borders, and nothing at all.
 fn patterns() -> Vec<(usize, Vec<Range<u32>>)> {
-    let windows = (500..530).map(|at: u32| (0, vec![at - 40..at + 1]));
+    let windows = (500..530).map(|at: u32| (0, one(at - 40..at + 1)));
     let kept = (400..420).map(|at: u32| (0, vec![0..4, at - 100..at + 1]));
     let tree = [vec![0..590, 590..591], vec![0..590, 591..592, 593..594], vec![0..590, 592..593]];
     let odd = [
         vec![],
-        vec![9..9],
-        vec![0..1],
-        vec![599..600],
-        vec![255..257],
-        vec![256..512],
+        one(9..9),
+        one(0..1),
+        one(599..600),
+        one(255..257),
+        one(256..512),
         vec![3..4, 17..18, 31..33, 64..65, 255..256, 511..513],
         (0..300).map(|i| 2 * i..2 * i + 1).collect(),
     ];
@@ -245,7 +250,7 @@ fn visible_patterns_softcap_and_sinks_agree() {
 
 #[test]
 fn a_row_that_sees_nothing_is_zero() {
-    let mut case = Case::new(PLAIN, &[40], vec![(0, vec![]), (0, vec![0..40])]);
+    let mut case = Case::new(PLAIN, &[40], vec![(0, vec![]), (0, one(0..40))]);
     case.sinks = Some(vec![0.5; 6]);
     for exec in executors() {
         let out = case.run(&exec, 0..2);
@@ -301,6 +306,6 @@ fn extreme_scores_stay_finite() {
 #[test]
 #[should_panic(expected = "visible slots are in the table")]
 fn a_slot_outside_the_table_is_refused() {
-    let case = Case::new(PLAIN, &[33], vec![(0, vec![0..65])]);
+    let case = Case::new(PLAIN, &[33], vec![(0, one(0..65))]);
     case.run(&executors()[0], 0..1);
 }

@@ -72,7 +72,7 @@ fn every_isa_equals_scalar_for_every_number_of_rows() {
     for owned in &all {
         let matrix = PackedMatrix::pack(&scalar, &owned.view(), RowMap::Identity).unwrap();
         let x = rows(&mut random, owned.cols);
-        for precision in [Precision::Exact, Precision::Fast] {
+        for precision in [Precision::Exact, Precision::Fine, Precision::Fast] {
             let wanted = product(&scalar, &matrix, &x, precision);
             for exec in others.iter().filter(|e| !is_bf16_dot(e, owned, precision)) {
                 for m in (1..=17).chain([MAX_ROWS]) {
@@ -95,7 +95,7 @@ fn results_do_not_depend_on_rows_or_threads() {
         for owned in all.iter().step_by(3) {
             let matrix = PackedMatrix::pack(&three, &owned.view(), RowMap::Identity).unwrap();
             let x = rows(&mut random, owned.cols);
-            for precision in [Precision::Exact, Precision::Fast] {
+            for precision in [Precision::Exact, Precision::Fine, Precision::Fast] {
                 let together = bits(&product(&three, &matrix, &x, precision));
                 for (row, x) in x.chunks_exact(owned.cols).enumerate() {
                     let alone = bits(&product(&one, &matrix, x, precision));
@@ -124,7 +124,11 @@ fn quantised(x: &[f32]) -> Vec<f64> {
     x.chunks(32).flat_map(block).collect()
 }
 
-fn check_against_f64(precision: Precision, round: impl Fn(&Executor, &Owned, &[f32]) -> Vec<f64>) {
+fn check_against_f64(
+    precision: Precision,
+    tolerance: f64,
+    round: impl Fn(&Executor, &Owned, &[f32]) -> Vec<f64>,
+) {
     let mut random = Random::new(3);
     let all = every_encoding(&mut random);
     for kernels in available() {
@@ -144,7 +148,7 @@ fn check_against_f64(precision: Precision, round: impl Fn(&Executor, &Owned, &[f
                     let (wanted, found) = (terms.sum::<f64>(), f64::from(y[m * owned.rows + n]));
                     let error = (wanted - found).abs();
                     // Integer sums with a bias cancel: the size of the parts bounds the error.
-                    let allowed = 1e-5 * size + 1e-30;
+                    let allowed = tolerance * size + 1e-30;
                     assert!(error <= allowed, "{} {m} {n}: {found} {wanted} {size}", owned.name);
                 }
             }
@@ -154,12 +158,18 @@ fn check_against_f64(precision: Precision, round: impl Fn(&Executor, &Owned, &[f
 
 #[test]
 fn exact_products_are_those_of_f64() {
-    check_against_f64(Precision::Exact, |_, _, x| x.iter().map(|&v| f64::from(v)).collect());
+    check_against_f64(Precision::Exact, 1e-5, |_, _, x| x.iter().map(|&v| f64::from(v)).collect());
+}
+
+/// The residual of an int8 code is a 254th of its scale at most after it was coded itself.
+#[test]
+fn fine_products_are_nearly_those_of_f64() {
+    check_against_f64(Precision::Fine, 1e-4, |_, _, x| x.iter().map(|&v| f64::from(v)).collect());
 }
 
 #[test]
 fn fast_products_are_those_of_the_rounded_activations() {
-    check_against_f64(Precision::Fast, |exec, owned, x| match owned.view().data {
+    check_against_f64(Precision::Fast, 1e-5, |exec, owned, x| match owned.view().data {
         _ if is_bf16_dot(exec, owned, Precision::Fast) => {
             x.iter().map(|&v| half::bf16::from_f32(v).to_f64()).collect()
         }

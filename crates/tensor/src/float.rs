@@ -40,7 +40,8 @@ pub struct FloatSlice<'a> {
 }
 
 impl<'a> FloatSlice<'a> {
-    /// Views `bytes` as elements of `dtype`. Panics if the length is not a whole number of elements.
+    /// Views `bytes` as elements of `dtype`. Panics if the length is not a whole number of
+    /// elements.
     pub fn new(dtype: FloatType, bytes: &'a [u8]) -> Self {
         assert!(bytes.len().is_multiple_of(dtype.bytes()), "whole elements");
         Self { dtype, bytes }

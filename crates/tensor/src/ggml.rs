@@ -1,4 +1,5 @@
-//! The tensor types of GGUF files, by id. Source: ggml's `enum ggml_type` and block structs (facts of the format).
+//! The tensor types of GGUF files, by id. Source: ggml's `enum ggml_type` and block structs (facts
+//! of the format).
 
 use std::fmt;
 
@@ -89,7 +90,8 @@ const UNREADABLE: [(u32, &str); 24] = [
 ];
 
 impl GgmlType {
-    /// The type with `id`, or the name of the type that is not read (`None` in `Err` if the id is unknown altogether).
+    /// The type with `id`, or the name of the type that is not read (`None` in `Err` if the id is
+    /// unknown altogether).
     pub fn from_id(id: u32) -> Result<Self, Option<&'static str>> {
         match READABLE.iter().find(|row| row.0 == id) {
             Some(row) => Ok(row.1),

@@ -1,7 +1,9 @@
-//! Element types, shapes and quantised-block layouts as types and byte views. No arithmetic on tensors.
+//! Element types, shapes and quantised-block layouts as types and byte views. No arithmetic on
+//! tensors.
 //!
-//! A weight travels as a [`MatrixView`]: the bytes of the file, how they encode numbers, and the shape. `weights` makes
-//! views, `kernels` packs them; neither knows the other. Start reading at [`MatrixView`].
+//! A weight travels as a [`MatrixView`]: the bytes of the file, how they encode numbers, and the
+//! shape. `weights` makes views, `kernels` packs them; neither knows the other. Start reading at
+//! [`MatrixView`].
 #![forbid(unsafe_code)]
 
 mod float;

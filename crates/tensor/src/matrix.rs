@@ -2,7 +2,8 @@
 
 use crate::{AffineBits, FloatSlice, FpFormat, GgmlType};
 
-/// A weight matrix as its file stores it: `rows` outputs by `cols` inputs, row-major, groups along `cols`.
+/// A weight matrix as its file stores it: `rows` outputs by `cols` inputs, row-major, groups along
+/// `cols`.
 #[derive(Debug, Clone, Copy)]
 pub struct MatrixView<'a> {
     /// Outputs.

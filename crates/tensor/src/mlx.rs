@@ -2,7 +2,8 @@
 
 /// Bits of one code of MLX's affine mode: `w = q * scale + bias`, q unsigned.
 ///
-/// A packed row is one little-endian bit stream, least significant bit first: element `i` is bits `i*b .. (i+1)*b`.
+/// A packed row is one little-endian bit stream, least significant bit first: element `i` is bits
+/// `i*b .. (i+1)*b`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AffineBits(u8);
 
@@ -21,7 +22,8 @@ impl AffineBits {
         self.0 as usize
     }
 
-    /// Bytes of a packed row of `cols` elements; `cols` is a multiple of 32, so rows end on whole 32-bit words.
+    /// Bytes of a packed row of `cols` elements; `cols` is a multiple of 32, so rows end on whole
+    /// 32-bit words.
     pub const fn row_bytes(self, cols: usize) -> usize {
         cols / 8 * self.get()
     }
@@ -92,7 +94,8 @@ pub fn fp8_e4m3_value(byte: u8) -> f32 {
     if byte & 0x80 == 0 { magnitude } else { -magnitude }
 }
 
-/// The value of an E8M0 byte, `2^(byte-127)`; MLX reads 255 (NaN in OCP MX) as infinity's neighbour, we keep NaN.
+/// The value of an E8M0 byte, `2^(byte-127)`; MLX reads 255 (NaN in OCP MX) as infinity's
+/// neighbour, we keep NaN.
 pub fn fp8_e8m0_value(byte: u8) -> f32 {
     match byte {
         // 2^-127 is denormal: its only mantissa bit is the second highest.

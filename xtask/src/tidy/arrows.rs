@@ -37,7 +37,11 @@ const TABLE: &[Row] = &[
         may_use: &["russet-decoder", "russet-tensor"],
         tests_may_use: &["russet-device-cpu", "russet-weights", "russet-tokenizer"],
     },
-    row("russet-server", &["russet-protocol", "russet-tokenizer", "russet-engine"]),
+    Row {
+        package: "russet-server",
+        may_use: &["russet-protocol", "russet-tokenizer", "russet-engine"],
+        tests_may_use: &["russet-decoder"],
+    },
     // The command line names the kernels to choose an ISA.
     row(
         "russet",

@@ -15,8 +15,8 @@ use crate::chat::{Answer, Conversation};
 use crate::loaded::{self, Loaded};
 use crate::settings::{RunSettings, SamplingSettings};
 
-/// Small models ramble above this.
-const DEFAULT_TEMPERATURE: f32 = 0.7;
+/// As `mlx_lm.generate`: the likeliest token.
+const DEFAULT_TEMPERATURE: f32 = 0.0;
 
 const HELP: &str = "\
 /reset          forget the conversation
@@ -114,11 +114,7 @@ fn history_file(hub: &Hub) -> PathBuf {
     hub.config().russet_home.join("history")
 }
 
-fn converse(
-    loaded: &Loaded,
-    conversation: &mut Conversation<'_>,
-    history: &PathBuf,
-) -> Result<()> {
+fn converse(loaded: &Loaded, conversation: &mut Conversation<'_>, history: &PathBuf) -> Result<()> {
     let stop = stop_on_interrupt()?;
     let mut editor = DefaultEditor::new()?;
     // A missing or unreadable history only means an empty one.
@@ -133,7 +129,9 @@ fn converse(
             "/quit" | "/exit" | "/bye" => break,
             "/reset" => conversation.reset(None),
             "/system" => conversation.reset(Some(rest.trim()).filter(|text| !text.is_empty())),
-            _ if command.starts_with('/') => println!("{command} is not a command. /help lists them."),
+            _ if command.starts_with('/') => {
+                println!("{command} is not a command. /help lists them.")
+            }
             _ => {
                 stop.store(false, Ordering::Relaxed);
                 // One bad answer must not end the conversation.

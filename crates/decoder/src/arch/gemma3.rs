@@ -1,4 +1,5 @@
-//! Gemma 3, the text model: norms before and after each branch, QK-norm, five sliding layers to one full.
+//! Gemma 3, the text model: norms before and after each branch, QK-norm, five sliding layers to one
+//! full.
 
 use russet_weights::{ArchLayout, Checkpoint, Config, Format, HfNames, NormStorage, Role};
 use serde_json::json;
@@ -55,8 +56,9 @@ fn embed_scale(hidden_len: usize) -> f32 {
     half::bf16::from_f32((hidden_len as f32).sqrt()).to_f32()
 }
 
-/// `query_pre_attn_scalar ^ -0.5`. GGUF files do not have the scalar; it is the head width except in the 27B model
-/// (62 layers), where it is the hidden width by head (Gemma 3 technical report; llama.cpp has the same rule).
+/// `query_pre_attn_scalar ^ -0.5`. GGUF files do not have the scalar; it is the head width except
+/// in the 27B model (62 layers), where it is the hidden width by head (Gemma 3 technical report;
+/// llama.cpp has the same rule).
 fn query_scale(checkpoint: &Checkpoint, widths: &Widths) -> Result<f32, LoadError> {
     let default = match (checkpoint.format(), widths.num_layers) {
         (Format::Gguf, 62) => widths.hidden_len as f64 / widths.num_heads as f64,

@@ -1,4 +1,5 @@
-//! What most architectures share: the widths in a configuration, which layers slide, and llama's layer.
+//! What most architectures share: the widths in a configuration, which layers slide, and llama's
+//! layer.
 
 use russet_weights::{Checkpoint, Config, Part, Role};
 use serde_json::json;
@@ -52,9 +53,11 @@ fn positive(c: &Config, key: &str) -> Result<usize, LoadError> {
     }
 }
 
-/// How far back each layer looks: by `layer_types`, else by `sliding_window` (with Qwen's switches), else everything.
+/// How far back each layer looks: by `layer_types`, else by `sliding_window` (with Qwen's
+/// switches), else everything.
 ///
-/// Mistral's `sliding_window` holds for all layers, as in transformers; mlx-lm ignores it (docs/decisions/0003).
+/// Mistral's `sliding_window` holds for all layers, as in transformers; mlx-lm ignores it
+/// (docs/decisions/0003).
 pub(super) fn reaches(c: &Config, num_layers: usize) -> Result<Vec<Reach>, LoadError> {
     let window: Option<usize> = c.get("sliding_window")?;
     let enabled = c.get_or("use_sliding_window", true)?;

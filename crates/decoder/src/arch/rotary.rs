@@ -10,7 +10,8 @@ pub(super) struct RotaryDefaults {
     pub(super) context_len: usize,
 }
 
-/// Reads `rope_theta`, `rope_scaling` (or transformers 5's `rope_parameters`), partial rotation and GGUF's factors.
+/// Reads `rope_theta`, `rope_scaling` (or transformers 5's `rope_parameters`), partial rotation and
+/// GGUF's factors.
 pub(super) fn read(
     checkpoint: &Checkpoint,
     head_dim: usize,

@@ -77,7 +77,8 @@ pub(crate) fn load(
 
 pub(crate) type CpuModel = Decoder<CpuDevice>;
 
-/// The rows `ids` of sequence `id` after `cached_len` others; sequence 1 uses other blocks than sequence 0, out of order.
+/// The rows `ids` of sequence `id` after `cached_len` others; sequence 1 uses other blocks than
+/// sequence 0, out of order.
 pub(crate) fn sequence(
     model: &CpuModel,
     id: u64,

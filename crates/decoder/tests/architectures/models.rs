@@ -6,7 +6,8 @@ use crate::golden::{
 use russet_decoder::{Batch, BlockId, Input, Model};
 use russet_device_cpu::Precision;
 
-/// mlx-lm's float32 sums run in another order than ours; real differences are orders of magnitude larger.
+/// mlx-lm's float32 sums run in another order than ours; real differences are orders of magnitude
+/// larger.
 const TOLERANCE: f32 = 1e-4;
 
 /// Each fixture by its name, and the fixture whose logits it shares.
@@ -94,7 +95,7 @@ models! {
 /// Logits equal the recorded ones, and bit for bit each other however the tokens were scheduled.
 fn check(path: &str, golden: &str) {
     let golden = Golden::read(golden);
-    for precision in [Precision::Exact, Precision::Fast] {
+    for precision in [Precision::Exact, Precision::Fine, Precision::Fast] {
         let model = &mut load(path, precision, None);
         let whole = step(model, 0, 0, &golden.input_ids);
         let decoded = decode(model, &golden);

@@ -34,7 +34,8 @@ fn every_scaling_equals_mlx() {
 fn check(case: &Value, (found, expected): (&[f32], &[f32]), offset: u32) {
     let kind = case["scaling"]["type"].as_str().or(case["scaling"]["rope_type"].as_str());
     let max_len = case["max_positions"].as_u64().unwrap() as usize;
-    // Past max_len MLX rotates all positions of a call by the base of its last one; ours does not depend on the call.
+    // Past max_len MLX rotates all positions of a call by the base of its last one; ours does not
+    // depend on the call.
     let first = match kind {
         Some("dynamic") if offset as usize + POSITIONS > max_len => POSITIONS - 1,
         _ => 0,

@@ -19,7 +19,8 @@ fn the_page_is_what_the_tables_say() {
 fn page() -> String {
     let mut page = String::from(
         "# What Russet reads\n\n\
-         Generated from the tables in the code; `crates/decoder/tests/architectures/supported.rs` writes and checks it.\n\n\
+         Generated from the tables in the code; \
+         `crates/decoder/tests/architectures/supported.rs` writes and checks it.\n\n\
          ## Architectures\n\n| name | `model_type` or `general.architecture` |\n|---|---|\n",
     );
     for (name, model_types) in russet_decoder::architectures() {

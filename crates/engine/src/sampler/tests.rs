@@ -1,3 +1,5 @@
+//! Each sampling step against exact probabilities.
+
 use super::*;
 
 fn sampler(sampling: SamplingParams) -> Sampler {

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Tile;
 use super::register_tile::MAX_LINES;
 use super::spans::{Span, Spans};
+use super::{CHUNK_LEN, Tile};
 
 /// Lines that share a register tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,39 +26,35 @@ fn groups(num_lines: usize) -> impl Iterator<Item = Group> {
     (0..num_groups).map(move |g| Group { first: start(g), len: start(g + 1) - start(g) })
 }
 
-/// The slots of `span` to score for each group: all that its lines see, in whole groups of lanes.
-pub(crate) fn plan_keys(tile: &Tile<'_>, spans: &Spans, span: Span, plan: &mut Vec<(Group, Span)>) {
+/// The slots of a chunk to score for each group: all that its lines see, in whole groups of lanes.
+pub(crate) fn plan_keys(tile: &Tile<'_>, spans: &Spans, plan: &mut Vec<(Group, Span)>) {
     plan.clear();
     for group in groups(tile.num_lines()) {
-        let columns = spans.hull(tile.rows_of(group.lines())).outward().intersect(span);
+        let columns = spans.hull(tile.rows_of(group.lines())).outward();
         if !columns.is_empty() {
             plan.push((group, columns));
         }
     }
 }
 
-/// The slots of `span` to weigh for each group, and line by line where its lines see different
+/// The slots of a chunk to weigh for each group, and line by line where its lines see different
 /// slots: what a line does not see must not touch it, not even with a weight of zero, for the value
 /// may be infinite. Each line gets its slots in ascending order.
-pub(crate) fn plan_values(
-    tile: &Tile<'_>,
-    spans: &Spans,
-    span: Span,
-    plan: &mut Vec<(Group, Span)>,
-) {
+pub(crate) fn plan_values(tile: &Tile<'_>, spans: &Spans, plan: &mut Vec<(Group, Span)>) {
+    let chunk = Span { start: 0, end: CHUNK_LEN };
     plan.clear();
     for group in groups(tile.num_lines()) {
         let rows = tile.rows_of(group.lines());
         if rows.len() == 1 {
-            push_visible(group, spans.of_row(rows.start), span, plan);
+            push_visible(group, spans.of_row(rows.start), chunk, plan);
             continue;
         }
-        let common = common_span(spans, rows, span);
-        push_lines(tile, spans, (group, Span { end: common.start, ..span }), plan);
+        let common = common_span(spans, rows);
+        push_lines(tile, spans, (group, Span { end: common.start, ..chunk }), plan);
         if !common.is_empty() {
             plan.push((group, common));
         }
-        push_lines(tile, spans, (group, Span { start: common.end, ..span }), plan);
+        push_lines(tile, spans, (group, Span { start: common.end, ..chunk }), plan);
     }
 }
 
@@ -79,15 +75,13 @@ fn push_visible(group: Group, seen: &[Span], part: Span, plan: &mut Vec<(Group, 
     plan.extend(slots.map(|slots| (group, slots)));
 }
 
-/// The slots of `span` that all rows see, or an empty span at its end if they are not one run.
-fn common_span(spans: &Spans, rows: Range<usize>, span: Span) -> Span {
-    let nothing = Span { start: span.end, end: span.end };
-    let mut common = span;
+/// The slots that all rows see, or an empty span at the end of the chunk if they are not one run.
+fn common_span(spans: &Spans, rows: Range<usize>) -> Span {
+    let nothing = Span { start: CHUNK_LEN, end: CHUNK_LEN };
+    let mut common = Span { start: 0, end: CHUNK_LEN };
     for row in rows {
-        let seen = spans.of_row(row).iter().map(|seen| seen.intersect(span));
-        let mut seen = seen.filter(|seen| !seen.is_empty());
-        match (seen.next(), seen.next()) {
-            (Some(one), None) => common = common.intersect(one),
+        match spans.of_row(row) {
+            [seen] => common = common.intersect(*seen),
             _ => return nothing,
         }
     }

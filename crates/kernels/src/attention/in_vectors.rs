@@ -26,6 +26,7 @@ pub(crate) fn attend_chunk<L: Lanes>(
 ) {
     scratch.begin_chunk(tile, chunk);
     let hull = scratch.spans.hull(0..tile.rows.len());
+    plan_keys(tile, &scratch.spans, &mut scratch.plan);
     match in_place_type::<L>(tile) {
         Some(KvType::F16) => score_in_place::<L, f16>(lanes, tile, hull, scratch),
         Some(KvType::BF16) => score_in_place::<L, bf16>(lanes, tile, hull, scratch),
@@ -35,6 +36,7 @@ pub(crate) fn attend_chunk<L: Lanes>(
         let spans = scratch.spans.of_row(line / tile.group);
         scratch.part.stats[line] = lanes.softmax(tile.curve(), row, spans);
     }
+    plan_values(tile, &scratch.spans, &mut scratch.plan);
     match in_place_type::<L>(tile) {
         Some(KvType::F16) => weigh_in_place::<L, f16>(lanes, tile, hull, scratch),
         Some(KvType::BF16) => weigh_in_place::<L, bf16>(lanes, tile, hull, scratch),
@@ -73,7 +75,7 @@ fn weigh_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s:
     while let Some(run) = runs.take::<T>() {
         let ahead = runs.peek::<T>().map(|next| next.values).unwrap_or_default();
         let rows = &run.values[run.at * stride..];
-        weigh_groups(lanes, tile, Stretch { rows, stride, span: run.span, ahead }, s);
+        weigh_groups(lanes, Stretch { rows, stride, span: run.span, ahead }, s);
     }
 }
 
@@ -103,7 +105,7 @@ fn weigh_panels<L: Lanes>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch
         let seen = (span.start, span.intersect(hull));
         panels::fill_values(lanes, tile, s.first_slot(), seen, panel.chunks_mut(stride));
         let values = Stretch { rows: &panel[..], stride, span, ahead: &[] };
-        weigh_groups(lanes, tile, values, s);
+        weigh_groups(lanes, values, s);
     }
     s.panel = panel;
 }
@@ -116,9 +118,12 @@ fn score_groups<L: Lanes, T: Stored>(
     keys: Stretch<'_, T>,
     scratch: &mut Scratch,
 ) {
-    plan_keys(tile, &scratch.spans, keys.span, &mut scratch.plan);
     for index in 0..scratch.plan.len() {
         let (group, columns) = scratch.plan[index];
+        let columns = columns.intersect(keys.span);
+        if columns.is_empty() {
+            continue;
+        }
         match group.len {
             1 => score_group::<L, T, 1>(lanes, tile, keys, (group, columns), scratch),
             2 => score_group::<L, T, 2>(lanes, tile, keys, (group, columns), scratch),
@@ -148,15 +153,13 @@ fn score_group<L: Lanes, T: Stored, const M: usize>(
 
 /// Adds the weighted values of the visible slots of `values` to every line.
 #[inline(always)]
-fn weigh_groups<L: Lanes, T: Stored>(
-    lanes: L,
-    tile: &Tile<'_>,
-    values: Stretch<'_, T>,
-    scratch: &mut Scratch,
-) {
-    plan_values(tile, &scratch.spans, values.span, &mut scratch.plan);
+fn weigh_groups<L: Lanes, T: Stored>(lanes: L, values: Stretch<'_, T>, scratch: &mut Scratch) {
     for index in 0..scratch.plan.len() {
         let (group, slots) = scratch.plan[index];
+        let slots = slots.intersect(values.span);
+        if slots.is_empty() {
+            continue;
+        }
         match group.len {
             1 => weigh_group::<L, T, 1>(lanes, values, (group, slots), scratch),
             2 => weigh_group::<L, T, 2>(lanes, values, (group, slots), scratch),

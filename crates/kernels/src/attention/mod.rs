@@ -66,8 +66,9 @@ pub struct AttentionArgs<'a> {
 
 /// Softmax attention of every row over its visible slots, which are written before the call.
 ///
-/// `out`: `[rows, num_heads, v_dim]`, overwritten; a row that sees nothing becomes zero. Panics if a
-/// length differs, a block or slot is out of range, or `num_heads` is no multiple of `num_kv_heads`.
+/// `out`: `[rows, num_heads, v_dim]`, overwritten; a row that sees nothing becomes zero. Panics if
+/// a length differs, a block or slot is out of range, or `num_heads` is no multiple of
+/// `num_kv_heads`.
 pub fn attention(exec: &Executor, pool: &KvPool, args: &AttentionArgs<'_>, out: &mut [f32]) {
     let layout = pool.layout();
     let num_lines = args.rows.len() * args.num_heads;
@@ -99,4 +100,7 @@ pub trait Attention {
 
     /// Adds a later chunk to a total of earlier ones.
     fn merge(&self, total: &mut Partials, part: &Partials);
+
+    /// Divides the values of one line by the sum of its weights; `sink` adds to the sum alone.
+    fn finish(&self, total: &Partials, line: usize, sink: Option<f32>, out: &mut [f32]);
 }

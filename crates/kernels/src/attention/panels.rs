@@ -10,8 +10,8 @@ use super::spans::Span;
 use super::{Lanes, Tile};
 use crate::kv::{KvType, Stored};
 
-/// Widens the keys of the slots `seen` of a chunk to `[k_dim][PANEL_LEN]`, whose first column is the
-/// slot `start` of the chunk.
+/// Widens the keys of the slots `seen` of a chunk to `[k_dim][PANEL_LEN]`, whose first column is
+/// the slot `start` of the chunk.
 #[inline(always)]
 pub(crate) fn fill_keys<L: Lanes>(
     lanes: L,

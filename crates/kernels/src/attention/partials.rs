@@ -52,7 +52,8 @@ impl Partials {
         }
     }
 
-    /// Divides the values of one line by the sum of its weights; `sink` adds to the sum alone.
+    /// See [`Attention::finish`](super::Attention::finish).
+    #[inline(always)]
     pub(crate) fn finish(&self, line: usize, sink: Option<f32>, out: &mut [f32]) {
         let stats = self.stats[line];
         let weighted = &self.weighted[line * self.stride..][..out.len()];

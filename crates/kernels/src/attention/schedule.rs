@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::disjoint::DisjointMut;
-use crate::{Executor, KvPool};
+use crate::{Executor, Kernels, KvPool};
 
 use super::{AttentionArgs, Partials, Scratch, Tile};
 
@@ -17,7 +17,8 @@ const MIN_PARALLEL_PRODUCTS: usize = 200_000;
 /// Computes every row; the arguments are checked.
 pub(crate) fn run(exec: &Executor, pool: &KvPool, args: &AttentionArgs<'_>, out: &mut [f32]) {
     let tiles = cut(exec, pool, args);
-    let out = Output { lines: DisjointMut::new(out), v_dim: pool.layout().v_dim };
+    let (v_dim, kernels) = (pool.layout().v_dim, exec.kernels());
+    let out = Output { lines: DisjointMut::new(out), v_dim, kernels };
     let parallel = num_products(pool, args) >= MIN_PARALLEL_PRODUCTS && exec.num_threads() > 1;
     if !parallel {
         return tiles.iter().for_each(|tile| attend_tile(exec, tile, &out));
@@ -99,6 +100,7 @@ fn attend_by_chunks(exec: &Executor, tiles: &[Tile<'_>], out: &Output<'_>) {
 struct Output<'a> {
     lines: DisjointMut<'a>,
     v_dim: usize,
+    kernels: &'static dyn Kernels,
 }
 
 impl Output<'_> {
@@ -108,7 +110,7 @@ impl Output<'_> {
             // SAFETY: a line belongs to one tile, and a tile is written by one task, once.
             let out = unsafe { self.lines.slice(place * self.v_dim..(place + 1) * self.v_dim) };
             let sink = tile.args.sinks.map(|sinks| sinks[tile.head(line)]);
-            total.finish(line, sink, out);
+            self.kernels.finish(total, line, sink, out);
         }
     }
 }

@@ -73,8 +73,8 @@ impl Operand {
     /// The form that `matrix` needs at `precision`.
     pub(crate) fn of(exec: &Executor, matrix: &PackedMatrix, precision: Precision) -> Self {
         match (precision, matrix.form()) {
-            (Precision::Exact, _) => Self::Float,
-            (Precision::Fast, Form::Int(_)) => Self::Int8,
+            (Precision::Fine | Precision::Fast, Form::Int(_)) => Self::Int8,
+            (Precision::Exact | Precision::Fine, _) => Self::Float,
             (Precision::Fast, Form::Dense(FloatType::BF16)) if exec.kernels().has_bf16_dot() => {
                 Self::Bf16
             }
@@ -154,21 +154,26 @@ impl Product<'_> {
     unsafe fn run(&self, tiles: Range<usize>) {
         let chunk_bytes = MAX_CHUNK_ROWS * self.x.cols() * self.operand.bytes();
         let sweep = (SWEEP_BYTES / chunk_bytes.max(1)).max(1);
-        let chunks = self.x.chunks();
+        let (chunks, parts) = self.x.chunks(self.operand);
         let mut first_row = 0;
         for chunks in chunks.chunks(sweep) {
             // SAFETY: as this function's contract.
-            unsafe { self.sweep(tiles.clone(), chunks, first_row) };
-            first_row += chunks.iter().map(Chunk::rows).sum::<usize>();
+            unsafe { self.sweep(tiles.clone(), (chunks, parts), first_row) };
+            first_row += chunks.iter().map(Chunk::rows).sum::<usize>() / parts;
         }
     }
 
-    /// Computes `tiles` for `chunks`, whose first row is `first_row`. Each tile is read once from
-    /// memory.
+    /// Computes `tiles` for `chunks`, whose first output row is `first_row` and of whose rows
+    /// `parts` make up one. Each tile is read once from memory.
     ///
     /// # Safety
     /// As for [`Self::run`].
-    unsafe fn sweep(&self, tiles: Range<usize>, chunks: &[Chunk], first_row: usize) {
+    unsafe fn sweep(
+        &self,
+        tiles: Range<usize>,
+        (chunks, parts): (&[Chunk], usize),
+        first_row: usize,
+    ) {
         let kernels = self.exec.kernels();
         let mut lanes = [[0.0; TILE_ROWS]; MAX_CHUNK_ROWS];
         let mut widened = Vec::new();
@@ -184,7 +189,8 @@ impl Product<'_> {
                     }
                     Tile::Dense(tile) => kernels.float_tile(tile, chunk, out),
                 }
-                for lanes in out.iter() {
+                for parts in out.chunks_exact_mut(parts) {
+                    let lanes = sum_parts(parts);
                     // SAFETY: this thread alone computes this tile.
                     unsafe { self.output.put(row, t, lanes) };
                     row += 1;
@@ -208,6 +214,15 @@ impl Product<'_> {
             }
         }
     }
+}
+
+/// The rows added to the first one.
+fn sum_parts(parts: &mut [Lanes]) -> &Lanes {
+    let (first, rest) = parts.split_first_mut().expect("an output row has at least one part");
+    for part in rest {
+        first.iter_mut().zip(part).for_each(|(sum, x)| *sum += *x);
+    }
+    first
 }
 
 enum Tile<'a> {

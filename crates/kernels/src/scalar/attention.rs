@@ -22,6 +22,10 @@ impl Attention for Scalar {
     fn merge(&self, total: &mut Partials, part: &Partials) {
         total.merge(part);
     }
+
+    fn finish(&self, total: &Partials, line: usize, sink: Option<f32>, out: &mut [f32]) {
+        total.finish(line, sink, out);
+    }
 }
 
 fn attend_line<T: Stored>(tile: &Tile<'_>, line: usize, scratch: &mut Scratch) {

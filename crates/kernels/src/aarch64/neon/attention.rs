@@ -18,6 +18,10 @@ impl Attention for Neon {
     fn merge(&self, total: &mut Partials, part: &Partials) {
         total.merge(part);
     }
+
+    fn finish(&self, total: &Partials, line: usize, sink: Option<f32>, out: &mut [f32]) {
+        total.finish(line, sink, out);
+    }
 }
 
 impl Lanes for &Neon {

@@ -28,6 +28,15 @@ impl Attention for Avx2 {
         // SAFETY: `self` proves that this CPU has these features.
         unsafe { compiled(total, part) }
     }
+
+    fn finish(&self, total: &Partials, line: usize, sink: Option<f32>, out: &mut [f32]) {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled(total: &Partials, line: usize, sink: Option<f32>, out: &mut [f32]) {
+            total.finish(line, sink, out);
+        }
+        // SAFETY: `self` proves that this CPU has these features.
+        unsafe { compiled(total, line, sink, out) }
+    }
 }
 
 impl Lanes for &Avx2 {
