@@ -3,6 +3,7 @@
 
 mod chat;
 mod commands;
+mod console;
 mod loaded;
 mod machine;
 mod opened;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            console::note(format_args!("error: {}", message(&error)));
             ExitCode::FAILURE
         }
     }
@@ -44,10 +45,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Rm(settings) => models::rm(&hub, settings),
         Command::Info(settings) => info::info(&hub, settings),
         Command::Perplexity(settings) => perplexity::perplexity(&hub, settings),
-        Command::Doctor => {
-            doctor::doctor(&hub);
-            Ok(())
-        }
+        Command::Doctor => Ok(doctor::doctor(&hub)?),
     }
 }
 

@@ -185,7 +185,7 @@ mod tests {
         SequenceRows { id: SequenceId(0), rows: 0..8, cached_len, tables: vec![], mask }
     }
 
-    fn one(range: Range<u32>) -> Vec<Range<u32>> {
+    fn one<T>(range: Range<T>) -> Vec<Range<T>> {
         std::iter::once(range).collect()
     }
 
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn rows_in_a_span_see_all_of_it() {
-        let s = sequence(4, Mask::Spans(vec![1..3]));
+        let s = sequence(4, Mask::Spans(one(1..3)));
         let seen: Vec<_> = (0..4).map(|i| s.visible(i, Reach::All)).collect();
         assert_eq!(seen.concat(), [0..5, 0..7, 0..7, 0..8]);
     }

@@ -2,6 +2,7 @@
 //!
 //! The goldens and stories260K are in the test data (`RUSSET_TEST_DATA`, default `../shared/data`);
 //! the larger models are looked for in `RUSSET_TEST_MODELS` (`cargo xtask goldens` fetches them).
+#![expect(clippy::unwrap_used, reason = "a test that panics fails")]
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use russet_hub::Hub;
 use russet_weights::Checkpoint;
 use serde::Serialize;
 
+use crate::console;
 use crate::opened::{self, Opened};
 use crate::settings::InfoSettings;
 
@@ -16,8 +17,8 @@ pub(crate) fn info(hub: &Hub, settings: &InfoSettings) -> Result<()> {
     let spec = russet_decoder::spec(&opened.checkpoint)?;
     let report = Report::new(&opened, &spec)?;
     match settings.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => report.print(),
+        true => console::line(format_args!("{}", serde_json::to_string_pretty(&report)?))?,
+        false => report.print()?,
     }
     Ok(())
 }
@@ -76,28 +77,28 @@ impl Report {
         })
     }
 
-    fn print(&self) {
-        let line = |name: &str, value: String| println!("{name:<15} {value}");
-        line("model", self.name.clone());
-        line("path", self.path.clone());
-        line("format", self.format.into());
-        line("architecture", self.architecture.clone());
-        line("parameters", HumanCount(self.parameters).to_string());
+    fn print(&self) -> std::io::Result<()> {
+        let line = |name: &str, value: String| console::line(format_args!("{name:<15} {value}"));
+        line("model", self.name.clone())?;
+        line("path", self.path.clone())?;
+        line("format", self.format.into())?;
+        line("architecture", self.architecture.clone())?;
+        line("parameters", HumanCount(self.parameters).to_string())?;
         let bits = format!("{:.2} bits per weight", self.bits_per_weight);
-        line("weights", format!("{}, {bits}", BinaryBytes(self.tensor_bytes)));
+        line("weights", format!("{}, {bits}", BinaryBytes(self.tensor_bytes)))?;
         for encoding in &self.encodings {
             let bytes = BinaryBytes(encoding.bytes);
-            line("", format!("{} × {}, {bytes}", encoding.matrices, encoding.encoding));
+            line("", format!("{} × {}, {bytes}", encoding.matrices, encoding.encoding))?;
         }
         let sliding = match self.sliding_layers {
             0 => String::new(),
             n => format!(" ({n} sliding)"),
         };
-        line("layers", format!("{}{sliding}, hidden size {}", self.layers, self.hidden_size));
-        line("vocabulary", HumanCount(self.vocabulary_tokens as u64).to_string());
-        line("context", format!("{} tokens", HumanCount(self.context_tokens as u64)));
-        line("KV cache", format!("{} per 1000 tokens", BinaryBytes(self.kv_bytes_per_1k_tokens)));
-        line("kernels", self.isa.clone());
+        line("layers", format!("{}{sliding}, hidden size {}", self.layers, self.hidden_size))?;
+        line("vocabulary", HumanCount(self.vocabulary_tokens as u64).to_string())?;
+        line("context", format!("{} tokens", HumanCount(self.context_tokens as u64)))?;
+        line("KV cache", format!("{} per 1000 tokens", BinaryBytes(self.kv_bytes_per_1k_tokens)))?;
+        line("kernels", self.isa.clone())
     }
 }
 

@@ -7,6 +7,7 @@ use indicatif::HumanBytes;
 use russet_hub::{CachedModel, Hub, ModelRef};
 use serde_json::json;
 
+use crate::console;
 use crate::progress::Bar;
 use crate::settings::{ListSettings, PullSettings, RmSettings, model_ref};
 use crate::starter;
@@ -25,7 +26,7 @@ pub(crate) fn pull(hub: &Hub, settings: &PullSettings) -> Result<()> {
         ModelRef::Starter => starter::ensure(hub)?,
         _ => hub.pull(&model, &mut Bar::default())?.path,
     };
-    println!("{}", path.display());
+    console::line(format_args!("{}", path.display()))?;
     Ok(())
 }
 
@@ -34,23 +35,27 @@ pub(crate) fn list(hub: &Hub, settings: &ListSettings) -> Result<()> {
     let models = hub.list()?;
     if settings.json {
         let rows: Vec<_> = models.iter().map(as_json).collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        console::line(format_args!("{}", serde_json::to_string_pretty(&rows)?))?;
         return Ok(());
     }
     if models.is_empty() {
         let config = hub.config();
-        eprintln!(
+        console::note(format_args!(
             "No models yet in {} or {}. `russet pull starter` fetches a small one.",
             config.russet_home.display(),
             config.hf_cache.display()
-        );
+        ));
         return Ok(());
     }
     let width = models.iter().map(|m| m.name.len()).max().unwrap_or(0).max("MODEL".len());
-    println!("{:width$}  {:8}  {:>10}  MODIFIED", "MODEL", "FORMAT", "SIZE");
+    console::line(format_args!("{:width$}  {:8}  {:>10}  MODIFIED", "MODEL", "FORMAT", "SIZE"))?;
     for model in &models {
         let (format, bytes) = (model.format.to_string(), HumanBytes(model.bytes).to_string());
-        println!("{:width$}  {format:8}  {bytes:>10}  {}", model.name, age(model.modified));
+        console::line(format_args!(
+            "{:width$}  {format:8}  {bytes:>10}  {}",
+            model.name,
+            age(model.modified)
+        ))?;
     }
     Ok(())
 }
@@ -63,7 +68,7 @@ pub(crate) fn rm(hub: &Hub, settings: &RmSettings) -> Result<()> {
         if model == ModelRef::Starter {
             freed += starter::remove_converted(hub)?;
         }
-        println!("removed {model}, {} freed", HumanBytes(freed));
+        console::line(format_args!("removed {model}, {} freed", HumanBytes(freed)))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use russet_hub::{Hub, Progress};
 use russet_tokenizer::{AddSpecial, SpecialText};
 use serde_json::json;
 
+use crate::console;
 use crate::opened;
 use crate::progress::Bar;
 use crate::settings::{ComputeSettings, PerplexitySettings, PrecisionChoice};
@@ -124,14 +125,19 @@ impl Sums {
             report["same_best_token"] = json!(same);
         }
         if as_json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            console::line(format_args!("{}", serde_json::to_string_pretty(&report)?))?;
             return Ok(());
         }
-        println!("perplexity       {ours:.4} over {} tokens", self.tokens);
+        console::line(format_args!("perplexity       {ours:.4} over {} tokens", self.tokens))?;
         if against_exact {
-            println!("in exact mode    {exact:.4} ({:+.3} %)", (ours / exact - 1.0) * 100.0);
-            println!("KL divergence    {divergence:.6} nats a token from exact mode");
-            println!("same best token  {:.2} %", same * 100.0);
+            console::line(format_args!(
+                "in exact mode    {exact:.4} ({:+.3} %)",
+                (ours / exact - 1.0) * 100.0
+            ))?;
+            console::line(format_args!(
+                "KL divergence    {divergence:.6} nats a token from exact mode"
+            ))?;
+            console::line(format_args!("same best token  {:.2} %", same * 100.0))?;
         }
         Ok(())
     }

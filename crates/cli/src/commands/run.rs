@@ -12,6 +12,7 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use crate::chat::{Answer, Conversation};
+use crate::console;
 use crate::loaded::{self, Loaded};
 use crate::settings::{RunSettings, SamplingSettings};
 
@@ -92,7 +93,7 @@ fn answer(conversation: &mut Conversation<'_>, prompt: &str, stop: &AtomicBool) 
         writeln!(out)?;
     }
     if let Some(why) = answer.cut_short {
-        eprintln!("({why})");
+        console::note(format_args!("({why})"));
     }
     report(&answer);
     Ok(())
@@ -119,24 +120,24 @@ fn converse(loaded: &Loaded, conversation: &mut Conversation<'_>, history: &Path
     let mut editor = DefaultEditor::new()?;
     // A missing or unreadable history only means an empty one.
     let _ = editor.load_history(history);
-    println!("{}. /help for help.", loaded.name);
+    console::line(format_args!("{}. /help for help.", loaded.name))?;
     while let Some(line) = read(&mut editor)? {
         let _ = editor.add_history_entry(&line);
         let (command, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         match command {
             "" => {}
-            "/help" | "/?" => println!("{HELP}"),
+            "/help" | "/?" => console::line(format_args!("{HELP}"))?,
             "/quit" | "/exit" | "/bye" => break,
             "/reset" => conversation.reset(None),
             "/system" => conversation.reset(Some(rest.trim()).filter(|text| !text.is_empty())),
             _ if command.starts_with('/') => {
-                println!("{command} is not a command. /help lists them.")
+                console::line(format_args!("{command} is not a command. /help lists them."))?
             }
             _ => {
                 stop.store(false, Ordering::Relaxed);
                 // One bad answer must not end the conversation.
                 if let Err(error) = answer(conversation, &line, &stop) {
-                    eprintln!("error: {error:#}");
+                    console::note(format_args!("error: {error:#}"));
                 }
             }
         }
@@ -161,7 +162,7 @@ fn read(editor: &mut DefaultEditor) -> Result<Option<String>> {
             },
             Err(ReadlineError::Interrupted) => {
                 text.clear();
-                println!("(Ctrl-D or /quit to leave)");
+                console::line(format_args!("(Ctrl-D or /quit to leave)"))?;
             }
             Err(ReadlineError::Eof) => return Ok(None),
             Err(error) => return Err(error.into()),

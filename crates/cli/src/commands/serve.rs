@@ -8,6 +8,7 @@ use russet_server::{ServedModel, ServerSettings, ServerState};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::console;
 use crate::loaded::{self, Loaded};
 use crate::settings::{ListenSettings, ServeSettings};
 
@@ -42,15 +43,15 @@ async fn bind(listen: &ListenSettings) -> Result<TcpListener> {
 fn announce(loaded: &Loaded, listener: &TcpListener) -> Result<()> {
     let address = listener.local_addr()?;
     let fact = |name: &str| loaded.facts[name].to_string();
-    eprintln!(
+    console::note(format_args!(
         "{} ({}) with {} on {} threads, context {} tokens",
         loaded.name,
         fact("architecture").trim_matches('"'),
         fact("isa").trim_matches('"'),
         fact("threads"),
         fact("context_tokens"),
-    );
-    eprintln!("listening on http://{address} (API at http://{address}/v1)");
+    ));
+    console::note(format_args!("listening on http://{address} (API at http://{address}/v1)"));
     Ok(())
 }
 
@@ -79,7 +80,7 @@ fn state(loaded: &Loaded, listen: &ListenSettings) -> ServerState {
 /// Completes at the first signal; the second ends the process.
 async fn stop_signal() {
     one_signal().await;
-    eprintln!("stopping: running requests may finish (signal again to end now)");
+    console::note(format_args!("stopping: running requests may finish (signal again to end now)"));
     tokio::spawn(async {
         one_signal().await;
         std::process::exit(130);

@@ -1,0 +1,215 @@
+//! The binary with the starter model, as a newcomer uses it. The model is fetched once into cargo's
+//! folder for test files.
+#![expect(clippy::unwrap_used, reason = "a test that panics fails")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+const QUESTION: &str = "What is the capital of France?";
+
+/// What an independent float32 implementation answers to `QUESTION`.
+const ANSWER: &str = "The capital of France is Paris.";
+
+/// The text and greedy continuation of the same implementation, without a chat template.
+const COLOURS: &str = "The three primary colors are";
+const COLOURS_GO_ON: &str = " the primary colors of the";
+
+fn russet(arguments: &[&str]) -> Command {
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("russet-home");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_russet"));
+    command.args(arguments).env("RUSSET_HOME", home).stdin(Stdio::null());
+    for name in ["RUSSET_MODEL", "RUSSET_ISA", "RUSSET_PRECISION", "RUSSET_THREADS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    russet(arguments).output().unwrap()
+}
+
+fn text(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn failure(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// The starter's MLX directory.
+fn starter() -> &'static str {
+    static STARTER: OnceLock<String> = OnceLock::new();
+    STARTER.get_or_init(|| text(&["pull", "starter"]).trim().to_owned())
+}
+
+fn gguf() -> String {
+    let folder = PathBuf::from(starter());
+    let gguf = folder.parent().unwrap().join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    gguf.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_starter_knows_the_capital_of_france() {
+    starter();
+    assert_eq!(text(&["run", QUESTION]).trim_end(), ANSWER);
+}
+
+#[test]
+fn mlx_and_gguf_give_the_same_text_on_every_instruction_set() {
+    let models = [starter().to_owned(), gguf()];
+    for precision in ["exact", "fine"] {
+        for model in &models {
+            let found = text(&["run", "-m", model, "--precision", precision, QUESTION]);
+            assert_eq!(found.trim_end(), ANSWER, "{model} {precision}");
+        }
+    }
+    for kernels in russet_kernels::available() {
+        let isa = kernels.isa().to_string();
+        let found = text(&["run", "-m", &models[0], "--isa", &isa, QUESTION]);
+        assert_eq!(found.trim_end(), ANSWER, "{isa}");
+    }
+}
+
+#[test]
+fn info_and_list_know_the_starter() {
+    starter();
+    let info: Value = serde_json::from_str(&text(&["info", "--json"])).unwrap();
+    assert_eq!(info["architecture"], "llama");
+    assert_eq!(info["parameters"], 134_515_008);
+    assert_eq!(info["context_tokens"], 8192);
+    let list: Value = serde_json::from_str(&text(&["list", "--json"])).unwrap();
+    assert_eq!(list[0]["name"], "starter");
+}
+
+#[test]
+fn bad_arguments_are_refused_by_name() {
+    starter();
+    assert!(failure(&["run", "-m", "./no-such-model", "x"]).contains("./no-such-model"));
+    assert!(failure(&["run", "--isa", "mmx", "x"]).contains("mmx"));
+    assert!(failure(&["run", "--temperature", "-1", "x"]).contains("-1"));
+    let context = failure(&["run", "--context", "9000", "x"]);
+    assert!(context.contains("9000") && context.contains("8192"), "{context}");
+    let long = "word ".repeat(100);
+    let prompt = failure(&["run", "--context", "64", &long]);
+    assert!(prompt.contains("64"), "{prompt}");
+}
+
+#[test]
+fn piped_input_is_the_prompt_and_must_be_utf8() {
+    starter();
+    let piped = |bytes: &[u8]| {
+        let mut child = russet(&["run"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let answered = piped(QUESTION.as_bytes());
+    assert_eq!(String::from_utf8(answered.stdout).unwrap().trim_end(), ANSWER);
+    let refused = piped(b"caf\xe9");
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("byte 3"));
+}
+
+/// A running server; killed when the test ends.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        starter();
+        let mut child = russet(&["serve", "--port", "0"]).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .map(Result::unwrap)
+            .find_map(|line| Some(line.split_once("http://")?.1.split([' ', '/']).next()?.into()));
+        Self { child, address: address.expect("the server says where it listens") }
+    }
+
+    /// The status line and body of a reply.
+    fn post(&self, path: &str, body: &Value) -> (String, String) {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_server_answers_streams_and_refuses() {
+    let server = Server::start();
+    let messages = json!([{"role": "user", "content": QUESTION}]);
+    let (status, body) = server.post("/v1/chat/completions", &json!({"messages": messages}));
+    assert!(status.contains("200"), "{status} {body}");
+    let reply: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(reply["choices"][0]["message"]["content"], ANSWER);
+    assert_eq!(reply["usage"]["prompt_tokens"], 37);
+
+    let request = json!({"messages": messages, "stream": true});
+    let (_, body) = server.post("/v1/chat/completions", &request);
+    let chunks = body.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let chunks: Vec<Value> =
+        chunks.map(|rest| serde_json::from_str(&format!("{{{rest}")).unwrap()).collect();
+    let delta = |chunk: &Value| {
+        chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(chunks.iter().map(delta).collect::<String>(), ANSWER);
+    assert!(body.trim_end().contains("data: [DONE]"));
+
+    let request = json!({"prompt": COLOURS, "max_tokens": 5, "temperature": 0});
+    let (_, body) = server.post("/v1/completions", &request);
+    let reply: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(reply["choices"][0]["text"], COLOURS_GO_ON);
+
+    let request = json!({"prompt": "word ".repeat(9000)});
+    let (status, body) = server.post("/v1/completions", &request);
+    assert!(status.contains("400") && body.contains("8192"), "{status} {body}");
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_ends_the_server_in_good_order() {
+    let mut server = Server::start();
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let message = failure(&["serve", "--port", &port]);
+    assert!(message.contains(&port), "{message}");
+}
