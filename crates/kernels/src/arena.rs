@@ -38,12 +38,15 @@ impl Arena {
     /// If the system has no memory.
     pub fn alloc(&self, len: usize) -> Result<AlignedBytes, Error> {
         if len > REGION_BYTES / 4 {
-            return AlignedBytes::zeroed(len);
+            return AlignedBytes::own_region(len, Pages::Huge);
         }
         let mut guard = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let current = match guard.as_mut() {
             Some(current) if current.region.len - current.used >= len => current,
-            _ => guard.insert(Current { region: Arc::new(Region::new(REGION_BYTES)?), used: 0 }),
+            _ => guard.insert(Current {
+                region: Arc::new(Region::new(REGION_BYTES, Pages::Huge)?),
+                used: 0,
+            }),
         };
         let start = current.used;
         current.used = (start + len).next_multiple_of(ALIGN).min(current.region.len);
@@ -72,12 +75,16 @@ unsafe impl Send for AlignedBytes {}
 unsafe impl Sync for AlignedBytes {}
 
 impl AlignedBytes {
-    /// `len` zero bytes in a region of their own.
+    /// `len` zero bytes in a region of their own, resident only as far as they are written.
     ///
     /// # Errors
     /// If the system has no memory.
     pub fn zeroed(len: usize) -> Result<Self, Error> {
-        Ok(Self::part(&Arc::new(Region::new(len.max(1))?), 0, len))
+        Self::own_region(len, Pages::Small)
+    }
+
+    fn own_region(len: usize, pages: Pages) -> Result<Self, Error> {
+        Ok(Self::part(&Arc::new(Region::new(len.max(1), pages)?), 0, len))
     }
 
     /// Bytes `start..start + len` of `region`, which nothing else has been given.
@@ -129,14 +136,23 @@ enum Source {
     Mapping(NonNull<u8>, usize),
 }
 
+/// The pages to ask the system for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pages {
+    /// Of 2 MB: faster to stream, resident as a whole from the first write on.
+    Huge,
+    /// The system's own.
+    Small,
+}
+
 impl Region {
     #[cfg(target_os = "linux")]
-    fn new(len: usize) -> Result<Self, Error> {
-        if len >= linux::HUGE_PAGE_BYTES { linux::map(len) } else { Self::heap(len) }
+    fn new(len: usize, pages: Pages) -> Result<Self, Error> {
+        if len >= linux::HUGE_PAGE_BYTES { linux::map(len, pages) } else { Self::heap(len) }
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn new(len: usize) -> Result<Self, Error> {
+    fn new(len: usize, _pages: Pages) -> Result<Self, Error> {
         Self::heap(len)
     }
 
@@ -167,14 +183,14 @@ mod linux {
 
     use std::ptr::{NonNull, null_mut};
 
-    use super::{Region, Source};
+    use super::{Pages, Region, Source};
     use crate::Error;
 
     /// The size of a huge page on x86-64 and on aarch64 with 4 KB pages.
     pub(super) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-    /// Maps `len` zero bytes aligned to a huge page and asks for huge pages.
-    pub(super) fn map(len: usize) -> Result<Region, Error> {
+    /// Maps `len` zero bytes aligned to a huge page and asks for such pages where wanted.
+    pub(super) fn map(len: usize, pages: Pages) -> Result<Region, Error> {
         let out_of_memory = || Error::OutOfMemory { bytes: len };
         let mapped_len = len.checked_add(2 * HUGE_PAGE_BYTES).ok_or_else(out_of_memory)?;
         let (prot, flags) =
@@ -189,8 +205,12 @@ mod linux {
         // SAFETY: `offset` is below one huge page, and two were added to the length.
         let start = unsafe { base.add(offset) };
         let advised_len = len.next_multiple_of(HUGE_PAGE_BYTES);
-        // SAFETY: the range is inside the new mapping. A refusal only means smaller pages.
-        unsafe { libc::madvise(start.as_ptr().cast(), advised_len, libc::MADV_HUGEPAGE) };
+        let advice = match pages {
+            Pages::Huge => libc::MADV_HUGEPAGE,
+            Pages::Small => libc::MADV_NOHUGEPAGE,
+        };
+        // SAFETY: the range is inside the new mapping. A refusal only means other pages.
+        unsafe { libc::madvise(start.as_ptr().cast(), advised_len, advice) };
         Ok(Region { start, len, source: Source::Mapping(base, mapped_len) })
     }
 

@@ -12,7 +12,7 @@ use russet_kernels::{
 use russet_tensor::{MatrixData, RowMap};
 
 /// More than one chunk of rows.
-const MAX_ROWS: usize = 30;
+const MAX_ROWS: usize = 43;
 
 fn executor(isa: Isa, threads: usize) -> Executor {
     Executor::new(
@@ -102,7 +102,7 @@ fn results_do_not_depend_on_rows_or_threads() {
                     let wanted = &together[row * owned.rows..(row + 1) * owned.rows];
                     assert!(alone == wanted, "{} row {row} {}", owned.name, kernels.isa());
                 }
-                for m in [2, 12, 13, 29] {
+                for m in [2, 12, 13, 29, 35, 43] {
                     let found = bits(&product(&three, &matrix, &x[..m * owned.cols], precision));
                     assert!(found == together[..found.len()], "{} m {m}", owned.name);
                 }

@@ -74,11 +74,11 @@ impl Activations {
         if precision == Precision::Fine {
             let (int8, floats) = forms.split();
             let split = if int8.int8 { with_residuals(exec, x, cols) } else { Vec::new() };
-            fill(exec, &mut self.split_chunks, (&split, cols), &int8);
+            fill(exec, &mut self.split_chunks, (&split, cols, 2), &int8);
             let x = if floats.float { x } else { &[] };
-            fill(exec, &mut self.chunks, (x, cols), &floats);
+            fill(exec, &mut self.chunks, (x, cols, 1), &floats);
         } else {
-            fill(exec, &mut self.chunks, (x, cols), forms);
+            fill(exec, &mut self.chunks, (x, cols, 1), forms);
         }
     }
 
@@ -118,20 +118,21 @@ impl Activations {
     }
 }
 
-/// Takes rows into chunks of the same number of rows, which stays even where rows are split.
-fn fill(exec: &Executor, chunks: &mut Vec<Chunk>, (x, cols): (&[f32], usize), forms: &Forms) {
-    let rows = x.len() / cols;
-    let num_chunks = rows.div_ceil(MAX_CHUNK_ROWS);
+/// Takes rows into chunks of about the same number; `parts` rows that belong together stay so.
+fn fill(
+    exec: &Executor,
+    chunks: &mut Vec<Chunk>,
+    (x, cols, parts): (&[f32], usize, usize),
+    forms: &Forms,
+) {
+    let outputs = x.len() / cols / parts;
+    let num_chunks = outputs.div_ceil(MAX_CHUNK_ROWS / parts);
     chunks.truncate(num_chunks);
     chunks.resize_with(num_chunks, Chunk::default);
     let kernels = exec.kernels();
-    let bound = |i: usize| (rows / 2 * i / num_chunks * 2).min(rows);
+    let bound = |i: usize| outputs * i / num_chunks * parts * cols;
     let fill = |i: usize, chunk: &mut Chunk| {
-        let (first, end) = match i + 1 == num_chunks {
-            true => (bound(i), rows),
-            false => (bound(i), bound(i + 1)),
-        };
-        chunk.fill(kernels, &x[first * cols..end * cols], cols, forms);
+        chunk.fill(kernels, &x[bound(i)..bound(i + 1)], cols, forms);
     };
     if x.len() < MIN_PARALLEL {
         chunks.iter_mut().enumerate().for_each(|(i, chunk)| fill(i, chunk));
