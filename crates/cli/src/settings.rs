@@ -115,7 +115,7 @@ pub(crate) enum PrecisionChoice {
     Exact,
     /// About 15 bits: hardly distinguishable from exact
     Fine,
-    /// 8 bits: prompts are read up to twice as fast
+    /// 8 bits: prompts are read more than twice as fast
     Fast,
 }
 
