@@ -204,13 +204,19 @@ mod linux {
         let offset = base.align_offset(HUGE_PAGE_BYTES);
         // SAFETY: `offset` is below one huge page, and two were added to the length.
         let start = unsafe { base.add(offset) };
-        let advised_len = len.next_multiple_of(HUGE_PAGE_BYTES);
-        let advice = match pages {
-            Pages::Huge => libc::MADV_HUGEPAGE,
-            Pages::Small => libc::MADV_NOHUGEPAGE,
+        // The end that does not fill a huge page stays on small ones, resident as far as written.
+        let huge_len = match pages {
+            Pages::Huge => len - len % HUGE_PAGE_BYTES,
+            Pages::Small => 0,
         };
-        // SAFETY: the range is inside the new mapping. A refusal only means other pages.
-        unsafe { libc::madvise(start.as_ptr().cast(), advised_len, advice) };
+        let start_address = start.as_ptr().cast::<libc::c_void>();
+        // SAFETY: both ranges are inside the new mapping. A refusal only means other pages.
+        unsafe {
+            libc::madvise(start_address, huge_len, libc::MADV_HUGEPAGE);
+            let end = start_address.byte_add(huge_len);
+            let end_len = mapped_len - offset - huge_len;
+            libc::madvise(end, end_len, libc::MADV_NOHUGEPAGE);
+        }
         Ok(Region { start, len, source: Source::Mapping(base, mapped_len) })
     }
 

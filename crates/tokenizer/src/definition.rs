@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::{AddedToken, Tokenizer as Library};
+use tokenizers::{AddedToken, Model as _, Tokenizer as Library};
 
 /// Builds the tokenizer that a `tokenizer.json` describes.
 pub(crate) fn read(bytes: &[u8]) -> tokenizers::Result<Library> {
@@ -30,6 +30,14 @@ pub(crate) fn read(bytes: &[u8]) -> tokenizers::Result<Library> {
     library.with_decoder(part::<tokenizers::DecoderWrapper>(&file.decoder)?);
     library.add_tokens(&file.added_tokens);
     Ok(library)
+}
+
+/// Tokens of the model and added ones. The library's own count copies the whole vocabulary.
+pub(crate) fn vocab_len(library: &Library) -> usize {
+    let model = library.get_model();
+    let is_new = |token: &&String| model.token_to_id(token).is_none();
+    let added = library.get_added_vocabulary().get_vocab();
+    model.get_vocab_size() + added.keys().filter(is_new).count()
 }
 
 /// A part of the file that the library reads; null where absent.

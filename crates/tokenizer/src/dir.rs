@@ -120,7 +120,7 @@ fn add_configured_tokens(library: &mut Library, config: &Value) {
         .collect();
     missing.sort_by_key(|(id, _)| *id);
     for (id, token) in missing {
-        let next = library.get_vocab_size(true) as u32;
+        let next = definition::vocab_len(library) as u32;
         if library.token_to_id(&token.content).unwrap_or(next) == id {
             library.add_tokens(&[token]);
         }

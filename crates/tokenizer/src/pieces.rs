@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tokenizers::{Model, Tokenizer as Library};
 
-use crate::Error;
+use crate::{Error, definition};
 
 /// Decoder types we can turn into a table.
 const ACCEPTED: &str = "ByteLevel, Metaspace, WordPiece, ByteFallback, Fuse, Replace of a string, \
@@ -67,7 +67,7 @@ impl Pieces {
 fn texts_by_id(library: &Library) -> Result<Vec<Option<String>>, Error> {
     let model = library.get_model();
     let added = library.get_added_vocabulary().get_added_tokens_decoder();
-    let (model_len, vocab_len) = (model.get_vocab_size(), library.get_vocab_size(true));
+    let (model_len, vocab_len) = (model.get_vocab_size(), definition::vocab_len(library));
     let highest = vocab_len.saturating_mul(4) + 0x1_0000;
     let mut texts: Vec<Option<String>> = Vec::with_capacity(vocab_len);
     let mut found = 0;
