@@ -1,14 +1,20 @@
 //! One conversation with a loaded model: messages in, text out as it comes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use russet_engine::{Event, FinishReason, Request, SamplingParams, StopRule, TokenId};
+use anyhow::{Context as _, Result, bail};
+use russet_engine::{Event, Events, FinishReason, Request, SamplingParams, StopRule, TokenId};
 use russet_tokenizer::{AddSpecial, RenderOptions, SkipSpecial, TextStart};
 use serde_json::{Value, json};
 
 use crate::loaded::Loaded;
+
+/// How long Ctrl-C may go unnoticed.
+const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// A conversation so far.
 pub(crate) struct Conversation<'a> {
@@ -41,6 +47,11 @@ impl<'a> Conversation<'a> {
     pub(crate) fn reset(&mut self, system: Option<&str>) {
         self.messages.clear();
         self.messages.extend(system.map(|text| json!({"role": "system", "content": text})));
+    }
+
+    /// Starts over with the system message there is.
+    pub(crate) fn forget(&mut self) {
+        self.messages.retain(|message| message["role"] == "system");
     }
 
     /// Answers `prompt`, giving the text to `write` piece by piece, until done or `stop` is set.
@@ -82,11 +93,11 @@ impl<'a> Conversation<'a> {
         let tokenizer = &self.loaded.tokenizer;
         let mut stream = tokenizer.decode_stream(SkipSpecial::Yes, TextStart::Beginning);
         let mut text = String::new();
-        while let Some(event) = events.wait() {
-            if stop.load(Ordering::Relaxed) {
+        loop {
+            let Some(event) = next_event(&mut events, stop) else {
                 answer.cut_short = Some("stopped");
                 break;
-            }
+            };
             match event {
                 Event::Started { .. } => {}
                 Event::Token(token) => {
@@ -145,6 +156,28 @@ impl<'a> Conversation<'a> {
             }
         };
         Ok(ids.into_iter().map(TokenId).collect())
+    }
+}
+
+/// The next event, or `None` if `stop` is set first: a long prompt can take minutes to its first
+/// event. There is one, as every request ends in a final event.
+fn next_event(events: &mut Events, stop: &AtomicBool) -> Option<Event> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    while !stop.load(Ordering::Relaxed) {
+        match events.poll_next(&mut Context::from_waker(&waker)) {
+            Poll::Ready(event) => return event,
+            Poll::Pending => std::thread::park_timeout(STOP_POLL),
+        }
+    }
+    None
+}
+
+/// Wakes a thread that waits for an event.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

@@ -15,7 +15,6 @@ mod vocab;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::Parser;
 use russet_hub::Hub;
 use tracing_subscriber::EnvFilter;
 
@@ -23,7 +22,7 @@ use commands::{doctor, info, models, perplexity, run, serve};
 use settings::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     start_log(cli.hub.verbose);
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,11 +13,12 @@ pub(crate) struct Bar {
 
 impl Progress for Bar {
     fn begin(&mut self, what: &str, total_bytes: Option<u64>) {
+        // A bar that is merely dropped leaves its line on the screen.
+        self.finish();
         let bar = match total_bytes {
-            Some(total) => ProgressBar::new(total).with_style(style(
-                "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-            )),
-            None => ProgressBar::new_spinner().with_style(style("{spinner} {msg} {bytes}")),
+            Some(total) => ProgressBar::new(total)
+                .with_style(style("{wide_msg} [{bar:10}] {percent}% of {total_bytes}, {eta} left")),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")),
         };
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));

@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use russet_hub::{HubConfig, ModelRef, Network, Token};
 use russet_kernels::Isa;
 use serde::Serialize;
@@ -25,6 +25,24 @@ pub(crate) struct Cli {
     pub(crate) hub: HubSettings,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The settings of this process; ends it after `--help` or with a usage error.
+    pub(crate) fn read() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A variable that is set to nothing counts as not set, as wrappers and containers expect.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// What to do.
@@ -275,8 +293,7 @@ impl HubSettings {
     /// The hub crate's settings, with the defaults of the platform filled in.
     pub(crate) fn config(&self) -> HubConfig {
         let caches = cache_home();
-        let hf_home =
-            std::env::var_os("HF_HOME").map_or_else(|| caches.join("huggingface"), PathBuf::from);
+        let hf_home = variable("HF_HOME").map_or_else(|| caches.join("huggingface"), PathBuf::from);
         let home = self.home.clone().unwrap_or_else(|| caches.join("russet"));
         let hf_cache = self.hf_cache.clone().unwrap_or_else(|| hf_home.join("hub"));
         let mut config = HubConfig::new(home, hf_cache);
@@ -284,9 +301,10 @@ impl HubSettings {
             config.endpoint = endpoint.trim_end_matches('/').into();
         }
         config.token = token(&hf_home);
-        config.proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-            .into_iter()
-            .find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
+        config.proxy =
+            ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find_map(variable);
+        let no_proxy = ["NO_PROXY", "no_proxy"].into_iter().find_map(variable).unwrap_or_default();
+        config.no_proxy = no_proxy.split(',').map(str::to_owned).collect();
         if self.offline {
             config.network = Network::Offline;
         }
@@ -296,9 +314,14 @@ impl HubSettings {
 
 /// A command-line argument is visible to other users of the machine, so a token is never one.
 fn token(hf_home: &Path) -> Option<Token> {
-    let from_env = std::env::var("HF_TOKEN").ok();
-    let text = from_env.or_else(|| std::fs::read_to_string(hf_home.join("token")).ok())?;
+    let from_file = || std::fs::read_to_string(hf_home.join("token")).ok();
+    let text = variable("HF_TOKEN").or_else(from_file)?;
     (!text.trim().is_empty()).then(|| Token::new(&text))
+}
+
+/// An environment variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The platform's folder for caches.
@@ -311,7 +334,7 @@ fn cache_home() -> PathBuf {
 
 /// The variable by which a user chooses what is logged, as `tracing` filters spell it.
 pub(crate) fn log_filter() -> Option<String> {
-    std::env::var("RUSSET_LOG").ok()
+    variable("RUSSET_LOG")
 }
 
 /// Whether the user asked for no colours (<https://no-color.org>).

@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use russet_hub::{Hub, Progress};
+use russet_hub::{Error as HubError, Hub, ModelRef, Progress};
 use russet_weights::{Checkpoint, TokenizerFiles, write_mlx_from_gguf};
 use serde_json::json;
 
 use crate::progress::Bar;
 use crate::vocab;
 
-/// The name in the API and in `russet list`.
+/// The name in the API.
 pub(crate) const NAME: &str = "SmolLM2-135M-Instruct";
 
 /// A model this small rambles unless it takes the likeliest token.
@@ -30,32 +30,46 @@ pub(crate) fn ensure(hub: &Hub) -> Result<PathBuf> {
     let (json, config) = (tokenizer.to_tokenizer_json()?, tokenizer_config(&tokenizer, &stored));
     drop(checkpoint);
     let mut bar = Bar::default();
-    let mut shown = 0;
+    let mut shown = None;
     let mut progress = |done, total| {
-        if shown == 0 {
+        if shown.is_none() {
             bar.begin("converting to MLX", Some(total));
         }
-        bar.advance(done - shown);
-        shown = done;
+        bar.advance(done - shown.unwrap_or(0));
+        shown = Some(done);
     };
     let files = TokenizerFiles { tokenizer_json: &json, tokenizer_config_json: &config };
-    write_mlx_from_gguf(&gguf, &dir, files, &mut progress)?;
+    let written = write_mlx_from_gguf(&gguf, &dir, files, &mut progress);
     bar.finish();
-    Ok(dir)
+    match written {
+        // Another process may have been faster.
+        Err(_) if dir.join("config.json").is_file() => Ok(dir),
+        written => written.map(|_| dir).with_context(|| {
+            let gguf = gguf.display();
+            format!("cannot write the starter's MLX form; `-m {gguf}` runs without it")
+        }),
+    }
 }
 
-/// Removes the MLX directory; returns the bytes freed.
-pub(crate) fn remove_converted(hub: &Hub) -> Result<u64> {
+/// Removes the starter in both its forms; returns the bytes freed.
+pub(crate) fn remove(hub: &Hub) -> Result<u64> {
     let dir = converted_dir(hub);
-    if !dir.exists() {
-        return Ok(0);
+    let bytes = converted_bytes(hub);
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)
+            .with_context(|| format!("cannot remove {}", dir.display()))?;
     }
-    let mut freed = 0;
-    for entry in std::fs::read_dir(&dir)? {
-        freed += entry?.metadata()?.len();
+    match hub.remove(&ModelRef::Starter) {
+        Ok(freed) => Ok(freed + bytes),
+        Err(HubError::NotCached { .. }) if bytes > 0 => Ok(bytes),
+        Err(error) => Err(error.into()),
     }
-    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    Ok(freed)
+}
+
+/// Bytes of the MLX directory; 0 if it is not there.
+pub(crate) fn converted_bytes(hub: &Hub) -> u64 {
+    let entries = std::fs::read_dir(converted_dir(hub)).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
 }
 
 fn converted_dir(hub: &Hub) -> PathBuf {

@@ -89,6 +89,9 @@ fn info_and_list_know_the_starter() {
     assert_eq!(info["context_tokens"], 8192);
     let list: Value = serde_json::from_str(&text(&["list", "--json"])).unwrap();
     assert_eq!(list[0]["name"], "starter");
+    let bytes = |path: &str| std::fs::metadata(path).unwrap().len();
+    let both = bytes(&gguf()) + bytes(&format!("{}/model.safetensors", starter()));
+    assert!(list[0]["bytes"].as_u64().unwrap() > both, "{list}");
 }
 
 #[test]
@@ -102,6 +105,30 @@ fn bad_arguments_are_refused_by_name() {
     let long = "word ".repeat(100);
     let prompt = failure(&["run", "--context", "64", &long]);
     assert!(prompt.contains("64"), "{prompt}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let names = ["HF_HUB_OFFLINE", "HF_ENDPOINT", "RUSSET_THREADS", "RUSSET_ISA", "HF_TOKEN"];
+    let output = russet(&["run", "--help"]).envs(names.map(|name| (name, ""))).output().unwrap();
+    assert!(output.status.success());
+    let output = russet(&["list"]).envs(names.map(|name| (name, ""))).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = russet(&["list"]).env("HF_HUB_OFFLINE", "maybe").output().unwrap();
+    assert!(!output.status.success());
+}
+
+#[test]
+fn removing_takes_both_forms_of_the_starter() {
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("removal");
+    let _ = std::fs::remove_dir_all(&home);
+    let folder = home.join("starter/SmolLM2-135M-Instruct-4bit");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("config.json"), "12345").unwrap();
+    let rm = || russet(&["rm", "starter"]).env("RUSSET_HOME", &home).output().unwrap();
+    assert!(String::from_utf8(rm().stdout).unwrap().contains("5 B freed"));
+    assert!(!folder.exists());
+    assert!(String::from_utf8(rm().stderr).unwrap().contains("not on this machine"));
 }
 
 #[test]
@@ -141,17 +168,25 @@ impl Server {
         Self { child, address: address.expect("the server says where it listens") }
     }
 
+    /// The body of a reply.
+    fn get(&self, path: &str) -> String {
+        self.send("GET", path, "").1
+    }
+
     /// The status line and body of a reply.
     fn post(&self, path: &str, body: &Value) -> (String, String) {
-        let body = body.to_string();
+        self.send("POST", path, &body.to_string())
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             body.len()
         );
-        stream.write_all((head + &body).as_bytes()).unwrap();
+        stream.write_all((head + body).as_bytes()).unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
@@ -169,8 +204,12 @@ impl Drop for Server {
 #[test]
 fn the_server_answers_streams_and_refuses() {
     let server = Server::start();
+    let loaded: Value = serde_json::from_str(&server.get("/info")).unwrap();
+    let info: Value = serde_json::from_str(&text(&["info", "--json"])).unwrap();
+    assert_eq!(info["packed_bytes"], loaded["weights_bytes"]);
     let messages = json!([{"role": "user", "content": QUESTION}]);
-    let (status, body) = server.post("/v1/chat/completions", &json!({"messages": messages}));
+    let (status, body) =
+        server.post("/v1/chat/completions", &json!({"model": "starter", "messages": messages}));
     assert!(status.contains("200"), "{status} {body}");
     let reply: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(reply["choices"][0]["message"]["content"], ANSWER);

@@ -63,6 +63,7 @@ pub fn load<D: Device>(
         checkpoint,
         device: &mut device,
         reaches: spec.reaches(layers.clone()),
+        biases: spec.biases.clone(),
         weights_bytes: 0,
     };
     let parts = loader.parts(&spec, &layers)?;
@@ -88,6 +89,8 @@ pub(crate) struct Loader<'a, D: Device> {
     device: &'a mut D,
     /// The reach of each cache group.
     reaches: Vec<Reach>,
+    /// The projections that have a bias.
+    biases: Vec<Role>,
     weights_bytes: usize,
 }
 
@@ -135,7 +138,8 @@ impl<D: Device> Loader<'_, D> {
         self.reaches.iter().position(|r| *r == reach).expect("reaches covers every layer loaded")
     }
 
-    /// A matrix of `rows` outputs and `cols` inputs, with its bias if the file has one.
+    /// A matrix of `rows` outputs and `cols` inputs, with its bias if the architecture has one. A
+    /// bias that it has not would change the results, so it is refused.
     pub(crate) fn linear(
         &mut self,
         at: RoleAt,
@@ -144,12 +148,15 @@ impl<D: Device> Loader<'_, D> {
     ) -> Result<Linear<D>, LoadError> {
         let matrix = self.device.load_matrix(&self.checkpoint.matrix(at, rows, cols)?)?;
         self.weights_bytes += self.device.matrix_bytes(&matrix);
-        let bias = match self.checkpoint.has(at, Part::Bias) {
+        let bias = match self.biases.contains(&at.role) {
             true => {
                 let values = self.checkpoint.vector(at, Part::Bias, rows)?;
                 Some(self.device.load_vector(values))
             }
-            false => None,
+            false => {
+                self.checkpoint.refuse(at, Part::Bias)?;
+                None
+            }
         };
         Ok(Linear { matrix, bias })
     }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use russet_weights::Role;
+
 use crate::{Reach, Rope};
 
 /// A whole decoder.
@@ -19,6 +21,8 @@ pub struct ModelSpec {
     pub ropes: Vec<Rope>,
     /// All layers, first to last.
     pub layers: Vec<LayerSpec>,
+    /// The projections that add a bias, in every layer. The others have none.
+    pub biases: Vec<Role>,
     /// The norm before the head.
     pub final_norm: NormSpec,
     /// Where the head's matrix comes from.

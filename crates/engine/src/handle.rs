@@ -38,6 +38,8 @@ pub struct Limits {
     pub context_len: usize,
     /// Token ids are below this.
     pub vocab_len: usize,
+    /// Requests that run at the same time.
+    pub max_running: usize,
     /// Requests that may wait.
     pub max_waiting: usize,
 }
@@ -156,7 +158,7 @@ impl Handle {
     /// What the engine has to do.
     pub fn load(&self) -> Load {
         let num_admitted = self.shared.num_admitted.load(Ordering::SeqCst);
-        let num_running = num_admitted.min(MAX_RUNNING);
+        let num_running = num_admitted.min(self.shared.limits.max_running);
         Load { num_running, num_waiting: num_admitted - num_running }
     }
 
@@ -183,8 +185,8 @@ impl Handle {
     }
 
     fn take_place(&self) -> Result<Place, SubmitError> {
-        let max_waiting = self.shared.limits.max_waiting;
-        let max_admitted = max_waiting + MAX_RUNNING;
+        let Limits { max_running, max_waiting, .. } = self.shared.limits;
+        let max_admitted = max_waiting + max_running;
         let num_admitted = &self.shared.num_admitted;
         let more = |num: usize| (num < max_admitted).then_some(num + 1);
         match num_admitted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
@@ -256,7 +258,8 @@ fn limits(info: &ModelInfo, settings: &EngineSettings) -> Limits {
     // Slots and blocks are counted in 32 bits.
     let most = usize::try_from(i32::MAX).expect("a usize has at least 32 bits");
     let context_len = info.context_len.min(settings.cache_tokens).min(most);
-    Limits { context_len, vocab_len: info.vocab_len, max_waiting: settings.max_waiting }
+    let (vocab_len, max_waiting) = (info.vocab_len, settings.max_waiting);
+    Limits { context_len, vocab_len, max_running: MAX_RUNNING, max_waiting }
 }
 
 /// A seed from the operating system.

@@ -252,7 +252,11 @@ fn refusals_name_what_was_found_and_what_fits() {
     assert_eq!(refusal(request(&[61], 1)), "token 61 of `prompt` is outside the vocabulary of 61");
     let mut hot = request(&[1], 1);
     hot.sampling.temperature = f32::NAN;
-    assert_eq!(refusal(hot), "`temperature` is NaN; it must be 0 or more");
+    assert_eq!(refusal(hot), "`temperature` is NaN; it must be a finite number of 0 or more");
+    let mut tiny = request(&[1], 1);
+    tiny.sampling.repetition_penalty = 0.0005;
+    let message = "`repetition_penalty` is 0.0005; it must be between 0.001 and 1000";
+    assert_eq!(refusal(tiny), message);
     assert!(bench.handle.submit(request(&[1; 90], 6)).is_ok());
 }
 

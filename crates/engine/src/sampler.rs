@@ -78,7 +78,7 @@ impl SamplingParams {
         let refuse = |name, value, accepted| Err(SubmitError::Sampling { name, value, accepted });
         let share = |value: f32| (0.0..=1.0).contains(&value);
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return refuse("temperature", self.temperature, "0 or more");
+            return refuse("temperature", self.temperature, "a finite number of 0 or more");
         }
         if !share(self.top_p) {
             return refuse("top_p", self.top_p, "between 0 and 1");
@@ -86,8 +86,9 @@ impl SamplingParams {
         if !share(self.min_p) {
             return refuse("min_p", self.min_p, "between 0 and 1");
         }
-        if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
-            return refuse("repetition_penalty", self.repetition_penalty, "above 0");
+        // Beyond this range logits overflow, which would look like a fault of the model.
+        if !(0.001..=1000.0).contains(&self.repetition_penalty) {
+            return refuse("repetition_penalty", self.repetition_penalty, "between 0.001 and 1000");
         }
         let finite = [
             ("presence_penalty", self.presence_penalty),

@@ -88,7 +88,8 @@ impl Scheduler {
     pub(crate) fn schedule(&mut self) -> Option<Schedule> {
         let started = self.start_next();
         let sequence = self.running.as_mut()?;
-        let end = sequence.tokens.len().min(sequence.cached_len + self.prefill_chunk);
+        let chunk_end = sequence.cached_len.saturating_add(self.prefill_chunk);
+        let end = sequence.tokens.len().min(chunk_end);
         for (group, table) in self.groups.iter_mut().zip(&mut sequence.tables) {
             table.slide(&mut group.pool, group.reach, sequence.cached_len, self.block_len);
             table.grow(&mut group.pool, end, self.block_len);
@@ -105,12 +106,11 @@ impl Scheduler {
         }
     }
 
-    /// Appends a chosen token to a running sequence; gives the length of its output.
-    pub(crate) fn push(&mut self, id: SequenceId, token: TokenId) -> usize {
+    /// Appends a chosen token to a running sequence.
+    pub(crate) fn push(&mut self, id: SequenceId, token: TokenId) {
         let sequence = self.running.as_mut().filter(|s| s.id == id);
         let sequence = sequence.expect("a token is chosen for a running sequence");
         sequence.tokens.push(token);
-        sequence.output_len()
     }
 
     /// Removes a sequence, whether it waits or runs.

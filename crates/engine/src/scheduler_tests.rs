@@ -47,6 +47,14 @@ fn prompts_are_computed_in_chunks() {
 }
 
 #[test]
+fn a_chunk_may_be_longer_than_any_prompt() {
+    let mut scheduler = Scheduler::new(&info(&[Reach::All, Reach::Window(4)]), 40, usize::MAX);
+    scheduler.add(sequence(0, 20));
+    assert_eq!(prefill(&mut scheduler, 1), [(0, 20)]);
+    assert_eq!(prefill(&mut scheduler, 1), [(20, 21)]);
+}
+
+#[test]
 fn sequences_run_one_at_a_time_in_order() {
     let mut scheduler = Scheduler::new(&info(&[Reach::All]), 40, 8);
     scheduler.add(sequence(0, 2));

@@ -23,11 +23,6 @@ impl Sequence {
         Self { id, tokens: prompt, prompt_len, cached_len: 0, tables: Vec::new() }
     }
 
-    /// Tokens generated so far.
-    pub(crate) fn output_len(&self) -> usize {
-        self.tokens.len() - self.prompt_len
-    }
-
     /// Cached tokens that `prompt` starts with as well.
     pub(crate) fn common_len(&self, prompt: &[TokenId]) -> usize {
         let cached = &self.tokens[..self.cached_len];

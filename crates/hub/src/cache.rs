@@ -97,8 +97,17 @@ impl RepoCache {
 /// The files below `folder` whose contents are there (a link to a missing blob is not), relative
 /// and with `/`, sorted. A folder that does not exist has none.
 pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>, Error> {
+    names_to_depth(folder, 0)
+}
+
+/// As [`file_names`], without those in folders below.
+pub(crate) fn top_file_names(folder: &Path) -> Result<Vec<String>, Error> {
+    names_to_depth(folder, MAX_DEPTH)
+}
+
+fn names_to_depth(folder: &Path, depth: usize) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    walk(folder, "", 0, &mut names)?;
+    walk(folder, "", depth, &mut names)?;
     names.sort_unstable();
     Ok(names)
 }

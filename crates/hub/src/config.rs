@@ -21,6 +21,8 @@ pub struct HubConfig {
     pub token: Option<Token>,
     /// Proxy URL for every connection, for example `http://proxy.example:3128`.
     pub proxy: Option<String>,
+    /// Hosts that are reached without the proxy, with their subdomains; `*` is all of them.
+    pub no_proxy: Vec<String>,
     /// Whether connections may be opened at all.
     pub network: Network,
     /// Time limits and retries of downloads.
@@ -41,6 +43,7 @@ impl HubConfig {
             endpoint: "https://huggingface.co".to_owned(),
             token: None,
             proxy: None,
+            no_proxy: Vec::new(),
             network: Network::Allowed,
             timing: Timing::default(),
             free_space: available_space,

@@ -1,11 +1,15 @@
 //! Everything that can go wrong, with what was found and what to do.
 
-use std::fmt;
+mod text;
+mod transient;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::model_ref::RefProblem;
 use crate::starter::Attempt;
+use text::{Attempts, Listed, Size, access_advice};
 
 /// Why a model could not be named, found, fetched or removed.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +94,22 @@ pub enum Error {
         /// The GGUF files that fit.
         available: Vec<String>,
     },
+    /// A folder of the user's lacks a file.
+    #[error("{} lacks {missing}, which its model.safetensors.index.json lists", path.display())]
+    MissingFile {
+        /// The folder.
+        path: PathBuf,
+        /// The first file that is missing.
+        missing: String,
+    },
+    /// A folder of the user's holds several models.
+    #[error("{} holds several GGUF files, name one of them: {}", path.display(), Listed(found))]
+    SeveralGguf {
+        /// The folder.
+        path: PathBuf,
+        /// The files.
+        found: Vec<String>,
+    },
     /// A GGUF in several files lacks some of them.
     #[error("{model}: {file} is split into {expected} files, but {found} are there")]
     MissingShards {
@@ -121,6 +141,12 @@ pub enum Error {
     BadProxy {
         /// What is wrong with it.
         source: Box<ureq::Error>,
+    },
+    /// The hub's address is none.
+    #[error("`{found}` is no address of a hub; accepted: https://host or http://host:port")]
+    BadEndpoint {
+        /// The setting.
+        found: String,
     },
     /// No such repository, revision or file, as far as this token may see.
     #[error("{url} does not exist on the hub, or needs a token that may read it")]
@@ -194,8 +220,8 @@ pub enum Error {
     },
     /// Not enough room for the download.
     #[error(
-        "not enough space in {}: {needed} bytes are needed, {available} are free",
-        path.display()
+        "not enough space in {}: {} are needed, {} are free",
+        path.display(), Size(*needed), Size(*available)
     )]
     NoSpace {
         /// The folder.
@@ -293,28 +319,6 @@ pub enum Error {
     },
 }
 
-/// Which part of a model reference is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RefProblem {
-    /// Nothing was given.
-    #[error("it is empty")]
-    Empty,
-    /// A single word that is no path.
-    #[error("there is no such file or directory, and a repository is named org/repo")]
-    NoSlash,
-    /// A bad `org/repo`.
-    #[error(
-        "the repository must be org/name of letters, digits, `_`, `.` and `-`, without `..` or `--`"
-    )]
-    Repo,
-    /// A bad revision.
-    #[error("the revision after `@` must be a branch, a tag or a commit")]
-    Revision,
-    /// A bad quantisation name.
-    #[error("the name after `:` must be of letters, digits, `_`, `.` and `-`")]
-    Quant,
-}
-
 impl Error {
     /// For `map_err` on a call of the file system.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -332,77 +336,5 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
             _ => Self::ReadOnlyCache { path, source },
         }
-    }
-
-    /// Whether another attempt may succeed where this one failed.
-    pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Network { source, .. } => is_transient_failure(source),
-            Self::Status { status, .. } => matches!(status, 408 | 416 | 429 | 500..=599),
-            _ => false,
-        }
-    }
-}
-
-/// A connection that broke or is slow may do better; a name that does not resolve and a certificate
-/// that is not trusted stay so, and arrive as other kinds of I/O errors.
-fn is_transient_failure(error: &ureq::Error) -> bool {
-    use io::ErrorKind as K;
-    use ureq::Error as E;
-    match error {
-        E::Timeout(_) | E::ConnectionFailed | E::Protocol(_) | E::BodyStalled => true,
-        E::Io(e) => matches!(
-            e.kind(),
-            K::BrokenPipe
-                | K::ConnectionAborted
-                | K::ConnectionRefused
-                | K::ConnectionReset
-                | K::HostUnreachable
-                | K::Interrupted
-                | K::NetworkUnreachable
-                | K::Other
-                | K::TimedOut
-                | K::UnexpectedEof
-                | K::WouldBlock
-        ),
-        _ => false,
-    }
-}
-
-fn access_advice(has_token: bool) -> &'static str {
-    match has_token {
-        true => {
-            "the token sent may not read it (a gated model also needs its terms accepted on the \
-             hub's page of the model)"
-        }
-        false => {
-            "it does not exist, or it is private or gated: accept its terms on the hub and set a \
-             token (HF_TOKEN)"
-        }
-    }
-}
-
-/// At most twelve names, then how many more.
-struct Listed<'a>(&'a [String]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 12;
-        if self.0.is_empty() {
-            return f.write_str("none");
-        }
-        f.write_str(&self.0[..self.0.len().min(MOST)].join(", "))?;
-        match self.0.len().checked_sub(MOST) {
-            None | Some(0) => Ok(()),
-            Some(more) => write!(f, " and {more} more"),
-        }
-    }
-}
-
-struct Attempts<'a>(&'a [Attempt]);
-
-impl fmt::Display for Attempts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|a| write!(f, "\n  {}: {}", a.source, a.error))
     }
 }

@@ -56,7 +56,10 @@ impl Reply {
 
 impl Http {
     pub(crate) fn new(config: &HubConfig, timing: Timing) -> Result<Self, Error> {
-        let proxy = config.proxy.as_deref().map(ureq::Proxy::new).transpose();
+        if origin(&config.endpoint).is_none() {
+            return Err(Error::BadEndpoint { found: config.endpoint.clone() });
+        }
+        let proxy = config.proxy.as_deref().map(|url| proxy(url, &config.no_proxy)).transpose();
         let agent = ureq::Agent::config_builder()
             .proxy(proxy.map_err(|e| Error::BadProxy { source: Box::new(e) })?)
             .user_agent(USER_AGENT)
@@ -196,6 +199,27 @@ impl Http {
     }
 }
 
+/// The proxy at `url` for all hosts but those of `exceptions`, which are names with or without a
+/// leading dot; each stands for its subdomains too.
+fn proxy(url: &str, exceptions: &[String]) -> Result<ureq::Proxy, ureq::Error> {
+    let plain = ureq::Proxy::new(url)?;
+    let mut builder = ureq::Proxy::builder(plain.protocol()).host(plain.host()).port(plain.port());
+    if let Some(username) = plain.username() {
+        builder = builder.username(username);
+    }
+    if let Some(password) = plain.password() {
+        builder = builder.password(password);
+    }
+    for host in exceptions.iter().map(|host| host.trim()).filter(|host| !host.is_empty()) {
+        let name = host.trim_start_matches(['*', '.']);
+        builder = match name.is_empty() {
+            true => builder.no_proxy("*"),
+            false => builder.no_proxy(name).no_proxy(&format!(".{name}")),
+        };
+    }
+    builder.build()
+}
+
 pub(crate) fn network(url: &str, source: ureq::Error) -> Error {
     Error::Network { url: shown(url), source: Box::new(source) }
 }
@@ -293,6 +317,35 @@ mod tests {
             assert!(http.token_for(other).is_none(), "{other}");
         }
         assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address() {
+        for bad in ["", "hub.example", "ftp://hub.example", "https://"] {
+            let mut config = HubConfig::new("a".into(), "b".into());
+            config.endpoint = bad.into();
+            let error = Http::new(&config, config.timing).err().unwrap().to_string();
+            assert!(
+                error.contains(&format!("`{bad}`")) && error.contains("http://host"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn some_hosts_are_reached_without_the_proxy() {
+        let hosts = ["localhost", " .internal ", "*.corp.example", "mirror.example", ""];
+        let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let proxy = proxy("http://me:p%40ss@proxy.example:3128", &hosts).unwrap();
+        assert_eq!((proxy.host(), proxy.port()), ("proxy.example", 3128));
+        assert_eq!((proxy.username(), proxy.password()), (Some("me"), Some("p@ss")));
+        let direct = |host: &str| proxy.is_no_proxy(&format!("https://{host}/x").parse().unwrap());
+        for host in ["localhost", "a.internal", "x.corp.example", "a.mirror.example:8443"] {
+            assert!(direct(host), "{host}");
+        }
+        for host in ["hub.example", "notlocalhost", "mirror.example.evil"] {
+            assert!(!direct(host), "{host}");
+        }
     }
 
     #[test]

@@ -38,10 +38,10 @@ mod select;
 mod starter;
 
 pub use config::{FreeSpace, HubConfig, Network, StarterPin, Timing, Token};
-pub use error::{Error, RefProblem};
+pub use error::Error;
 pub use format::Format;
 pub use list::CachedModel;
-pub use model_ref::{ModelRef, RepoRef};
+pub use model_ref::{ModelRef, RefProblem, RepoRef};
 pub use progress::Progress;
 pub use repo_id::RepoId;
 pub use resolve::Located;

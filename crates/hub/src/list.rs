@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -41,8 +42,12 @@ impl Hub {
             let (name, format) = (ModelRef::Starter.to_string(), Format::Gguf);
             models.push(CachedModel { name, path, bytes, format, modified });
         }
-        let entries = fs::read_dir(&self.config.hf_cache).into_iter().flatten().flatten();
-        for entry in entries {
+        let hf_cache = &self.config.hf_cache;
+        let entries = match fs::read_dir(hf_cache) {
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            entries => Some(entries.map_err(Error::io("read", hf_cache))?),
+        };
+        for entry in entries.into_iter().flatten().flatten() {
             let name = entry.file_name();
             let Some(repo) = name.to_str().and_then(RepoId::from_folder) else { continue };
             models.extend(self.list_repo(&repo)?);

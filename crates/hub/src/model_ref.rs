@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::error::{Error, RefProblem};
+use crate::error::Error;
 use crate::repo_id::RepoId;
 
 /// A model as named by a user. [`FromStr`] parses it, `Display` gives the text back.
@@ -29,6 +29,28 @@ pub struct RepoRef {
     pub revision: Option<String>,
     /// Selects one GGUF of the repository, for example `Q4_K_M`; case does not matter.
     pub quant: Option<String>,
+}
+
+/// Which part of a model reference is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RefProblem {
+    /// Nothing was given.
+    #[error("it is empty")]
+    Empty,
+    /// A single word that is no path.
+    #[error("there is no such file or directory, and a repository is named org/repo")]
+    NoSlash,
+    /// A bad `org/repo`.
+    #[error(
+        "the repository must be org/name of letters, digits, `_`, `.` and `-`, without `..` or `--`"
+    )]
+    Repo,
+    /// A bad revision.
+    #[error("the revision after `@` must be a branch, a tag or a commit")]
+    Revision,
+    /// A bad quantisation name.
+    #[error("the name after `:` must be of letters, digits, `_`, `.` and `-`")]
+    Quant,
 }
 
 impl RepoRef {

@@ -35,13 +35,13 @@ impl Hub {
 
     fn remove_starter(&self) -> Result<u64, Error> {
         let path = self.starter_path();
+        // Before the lock, which would make the folder.
+        let Ok(metadata) = fs::metadata(&path) else {
+            let looked_in = path.parent().unwrap_or(&path).to_owned();
+            return Err(Error::NotCached { model: ModelRef::Starter.to_string(), looked_in });
+        };
         let _lock = FileLock::now(&self.starter_lock())?;
-        match fs::metadata(&path) {
-            Ok(metadata) => remove_file(&path).map(|()| metadata.len()),
-            Err(_) => {
-                Err(Error::NotCached { model: ModelRef::Starter.to_string(), looked_in: path })
-            }
-        }
+        remove_file(&path).map(|()| metadata.len())
     }
 
     fn remove_repo(&self, repo: &RepoRef) -> Result<u64, Error> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::Hub;
-use crate::cache::{RepoCache, file_names};
+use crate::cache::{RepoCache, file_names, top_file_names};
 use crate::error::Error;
 use crate::format::Format;
 use crate::model_ref::{ModelRef, RepoRef};
@@ -29,11 +29,12 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::NotCached`], [`Error::Incomplete`] (an interrupted download),
-    /// [`Error::AmbiguousRevision`], [`Error::AmbiguousQuant`], or what a directory lacks.
+    /// [`Error::AmbiguousRevision`], [`Error::AmbiguousQuant`], or what a directory lacks or has
+    /// too many of.
     pub fn resolve(&self, model: &ModelRef) -> Result<Located, Error> {
         match model {
             ModelRef::Starter => self.resolve_starter(),
-            ModelRef::Dir(path) => in_folder(model, path, None),
+            ModelRef::Dir(path) => in_own_folder(model, path),
             ModelRef::File(path) => Ok(file(path.clone())),
             ModelRef::Repo(repo) => self.resolve_repo(repo),
         }
@@ -70,29 +71,52 @@ pub(crate) fn in_snapshot(
     commit: &str,
 ) -> Result<Located, Error> {
     let path = cache.snapshot(commit);
-    let located = in_folder(repo, &path, repo.quant.as_deref()).map_err(|error| match error {
-        Error::NoSuchQuant { model, .. } => Error::NotCached { model, looked_in: path },
-        Error::NoWeights { model, found } if found.is_empty() => {
-            Error::NotCached { model, looked_in: path }
+    let names = file_names(&path)?;
+    let located = in_folder(repo, &path, &names, repo.quant.as_deref()).map_err(|error| {
+        let incomplete =
+            |missing| Error::Incomplete { model: repo.to_string(), path: path.clone(), missing };
+        match error {
+            Error::NoSuchQuant { model, .. } => Error::NotCached { model, looked_in: path.clone() },
+            Error::NoWeights { model, found } if found.is_empty() => {
+                Error::NotCached { model, looked_in: path.clone() }
+            }
+            Error::NoWeights { .. } => {
+                incomplete("config.json or every model*.safetensors".to_owned())
+            }
+            Error::MissingFile { missing, .. } => incomplete(missing),
+            Error::MissingShards { file, expected, found, .. } => {
+                incomplete(format!("a part of {file} ({found} of {expected} are there)"))
+            }
+            other => other,
         }
-        Error::NoWeights { model, .. } => {
-            let missing = "config.json or every model*.safetensors".to_owned();
-            Error::Incomplete { model, path, missing }
-        }
-        other => other,
     })?;
     Ok(Located { commit: Some(commit.to_owned()), ..located })
 }
 
-fn in_folder(model: &dyn ToString, folder: &Path, quant: Option<&str>) -> Result<Located, Error> {
-    let names = file_names(folder)?;
+/// Finds the model in a folder of the user's. Folders below it are not searched: there may be any
+/// number of them.
+fn in_own_folder(model: &ModelRef, folder: &Path) -> Result<Located, Error> {
+    let names = top_file_names(folder)?;
+    in_folder(model, folder, &names, None).map_err(|error| match error {
+        Error::AmbiguousQuant { available, .. } => {
+            Error::SeveralGguf { path: folder.to_owned(), found: available }
+        }
+        other => other,
+    })
+}
+
+fn in_folder(
+    model: &dyn ToString,
+    folder: &Path,
+    names: &[String],
+    quant: Option<&str>,
+) -> Result<Located, Error> {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     match select(model, &names, quant)? {
         Selection::Gguf(shards) => Ok(file(folder.join(shards[0]))),
         Selection::Directory(names) => {
             if let Some(missing) = missing_weights(folder, &names) {
-                let (model, path) = (model.to_string(), folder.to_owned());
-                return Err(Error::Incomplete { model, path, missing });
+                return Err(Error::MissingFile { path: folder.to_owned(), missing });
             }
             let weights = names.iter().copied().find(|name| name.ends_with(".safetensors"));
             let format = Format::of_dir(folder, weights);

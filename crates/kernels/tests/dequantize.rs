@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use russet_kernels::{Executor, PackedMatrix, select};
+use russet_kernels::{Executor, PackedMatrix, packed_bytes, select};
 use russet_tensor::{
     AffineBits, FloatSlice, FloatType, FpFormat, GgmlType, MatrixData, MatrixView, RowMap,
 };
@@ -31,6 +31,7 @@ fn check(name: &str, view: &MatrixView<'_>, wanted: &FloatSlice<'_>, tolerance: 
     let exec = Executor::new(select(None).expect("scalar is always there"), NonZeroUsize::MIN);
     let matrix = PackedMatrix::pack(&exec, view, RowMap::Identity).expect("a checked view");
     assert_eq!(wanted.len(), view.rows * view.cols, "{name}");
+    assert_eq!(packed_bytes(view).expect("a checked view"), matrix.num_bytes(), "{name}");
     let mut row = vec![0.0; view.cols];
     for r in 0..view.rows {
         matrix.dequantize_row(r, &mut row);

@@ -92,6 +92,10 @@ pub struct ChatRequest {
     pub guided_choice: Option<Value>,
     /// Constrains the answer (vLLM).
     pub guided_grammar: Option<Value>,
+
+    /// Fields that are not listed here.
+    #[serde(flatten)]
+    pub unlisted: Map<String, Value>,
 }
 
 /// One message of a conversation.
@@ -156,13 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_ignored_and_nulls_are_absent() {
+    fn unlisted_fields_are_kept_and_nulls_are_absent() {
         let request = parse(
             r#"{"messages": [{"role": "user", "content": "hi", "x": 1}], "user": "me",
                 "temperature": null, "stop": "a", "not_a_field": {}}"#,
         )
         .unwrap();
         assert_eq!(request.temperature, None);
+        assert_eq!(request.unlisted.keys().collect::<Vec<_>>(), ["user", "not_a_field"]);
         assert_eq!(request.stop.unwrap().into_vec(), ["a"]);
         assert_eq!(request.messages[0].content, Some(Content::Text("hi".to_owned())));
     }

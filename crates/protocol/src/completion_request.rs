@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{OneOrMany, StreamOptions};
 
@@ -74,6 +74,10 @@ pub struct CompletionRequest {
     pub guided_choice: Option<Value>,
     /// Constrains the text (vLLM).
     pub guided_grammar: Option<Value>,
+
+    /// Fields that are not listed here.
+    #[serde(flatten)]
+    pub unlisted: Map<String, Value>,
 }
 
 /// One text or several, as text or as token ids.

@@ -1,7 +1,6 @@
 //! `POST /v1/completions`: the answer, whole or in chunks, which have one shape.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 
 use crate::{FinishReason, Usage};
 
@@ -46,7 +45,42 @@ pub struct CompletionLogprobs {
     /// Their log-probabilities.
     pub token_logprobs: Vec<f32>,
     /// The most likely tokens by text.
-    pub top_logprobs: Vec<Map<String, Value>>,
+    pub top_logprobs: Vec<LikelyTexts>,
     /// Characters of the choice's text before the token.
     pub text_offset: Vec<usize>,
+}
+
+/// Log-probabilities by the texts of tokens; on the wire an object.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LikelyTexts {
+    entries: Vec<(String, f32)>,
+}
+
+impl LikelyTexts {
+    /// Adds a token, unless one with the same text is there.
+    pub fn add(&mut self, text: String, logprob: f32) {
+        if self.entries.iter().all(|(other, _)| *other != text) {
+            self.entries.push((text, logprob));
+        }
+    }
+}
+
+impl Serialize for LikelyTexts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.entries.iter().map(|(text, logprob)| (text, logprob)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_tokens_that_look_alike_the_first_is_told() {
+        let mut texts = LikelyTexts::default();
+        texts.add("\u{fffd}".to_owned(), -0.1);
+        texts.add("a".to_owned(), -0.3);
+        texts.add("\u{fffd}".to_owned(), -7.0);
+        assert_eq!(serde_json::to_string(&texts).unwrap(), "{\"\u{fffd}\":-0.1,\"a\":-0.3}");
+    }
 }

@@ -1,9 +1,8 @@
 //! The bodies of the HTTP API: what clients send and what they get, in OpenAI's shapes.
 //!
 //! Types only. What a value may be beyond its JSON type, and what to do about it, is the server's
-//! business. Fields that are not listed are ignored, as OpenAI-compatible servers do; fields that
-//! would change the answer but are not supported are listed as plain JSON so that they can be
-//! refused by name.
+//! business. Fields that would change the answer but are not supported are listed as plain JSON,
+//! and fields that are not listed are kept, so that they can be refused by name.
 #![forbid(unsafe_code)]
 
 mod chat_request;
@@ -20,7 +19,7 @@ pub use chat_response::{
     LikelyToken, TokenLogprob,
 };
 pub use completion_request::{CompletionRequest, Prompt};
-pub use completion_response::{Completion, CompletionChoice, CompletionLogprobs};
+pub use completion_response::{Completion, CompletionChoice, CompletionLogprobs, LikelyTexts};
 pub use error::{ErrorBody, ErrorDetail};
 pub use models::{Model, ModelList};
 pub use shared::{FinishReason, OneOrMany, PromptTokensDetails, StreamOptions, Usage};

@@ -24,9 +24,12 @@ impl OneOrMany {
 
 /// What a streamed response carries besides text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StreamOptions {
     /// Whether a last chunk reports token counts.
     pub include_usage: Option<bool>,
+    /// Whether chunks are padded to hide the lengths of tokens.
+    pub include_obfuscation: Option<bool>,
 }
 
 /// Why a choice ended.

@@ -89,10 +89,10 @@ fn plan(
     controls: Controls,
     place: TextPlace,
 ) -> Result<Admitted, ApiError> {
-    controls.check_num_answers(prompts.len(), state.settings().max_choices)?;
+    let context_len = state.handle().limits().context_len;
     let mut choices = Vec::new();
     for prompt in prompts {
-        let max_tokens = max_tokens(state, prompt.tokens.len(), controls.max_tokens)?;
+        let max_tokens = controls.max_tokens(prompt.tokens.len(), context_len)?;
         for of_prompt in 0..controls.num_choices {
             let request = Request {
                 prompt: prompt.tokens.clone(),
@@ -106,19 +106,6 @@ fn plan(
         }
     }
     Ok(Admitted { choices, stop: controls.stop, place, delivery: controls.delivery })
-}
-
-/// What was asked for, or all that the context has room for.
-fn max_tokens(
-    state: &ServerState,
-    prompt_len: usize,
-    asked: Option<usize>,
-) -> Result<usize, ApiError> {
-    let context_len = state.handle().limits().context_len;
-    if prompt_len >= context_len {
-        return Err(ApiError::PromptTooLong { prompt_len, context_len });
-    }
-    Ok(asked.unwrap_or(context_len - prompt_len))
 }
 
 /// The choices of a prompt differ by their seeds.

@@ -42,16 +42,16 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::ContentType { found: format!("`{essence}`") })
 }
 
-async fn read(body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
-    let read = Limited::new(body, limit_bytes).collect().await;
-    let body = read.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            ApiError::BodyTooLarge { limit_bytes }
-        } else {
-            ApiError::BodyRead
+async fn read(mut body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(&mut body, limit_bytes).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            // A client that is still sending when the connection ends never sees the answer.
+            while let Some(Ok(_)) = body.frame().await {}
+            Err(ApiError::BodyTooLarge { limit_bytes })
         }
-    })?;
-    Ok(body.to_bytes())
+        Err(_) => Err(ApiError::BodyRead),
+    }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {

@@ -31,6 +31,8 @@ pub(crate) enum ApiError {
 
     #[error("the model `{found}` does not exist here; this server has `{served}`")]
     UnknownModel { found: String, served: String },
+    #[error("`{found}` is not a field of this request; it has OpenAI's fields and {extensions}")]
+    UnknownField { found: String, extensions: &'static str },
     #[error("`{param}` is not supported yet")]
     Unsupported { param: &'static str },
     #[error("`{param}` is {found}; it must be {accepted}")]
@@ -94,6 +96,7 @@ impl ApiError {
             Self::BodyRead
             | Self::NotUtf8 { .. }
             | Self::Json { .. }
+            | Self::UnknownField { .. }
             | Self::Unsupported { .. }
             | Self::Value { .. }
             | Self::Needs { .. }
@@ -114,6 +117,7 @@ impl ApiError {
         let param = match self {
             Self::Json { param, .. } => return param.clone(),
             Self::UnknownModel { .. } => "model",
+            Self::UnknownField { found, .. } => found,
             Self::Unsupported { param } | Self::Value { param, .. } | Self::Needs { param, .. } => {
                 param
             }
@@ -140,6 +144,7 @@ impl ApiError {
             Self::Submit(SubmitError::Draining) | Self::Sequence(SequenceError::Aborted) => {
                 Some("shutting_down")
             }
+            Self::UnknownField { .. } => Some("unknown_parameter"),
             Self::Unsupported { .. } => Some("unsupported_parameter"),
             _ => None,
         }

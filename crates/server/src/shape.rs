@@ -3,7 +3,7 @@
 mod chat;
 mod completion;
 
-use russet_protocol::{FinishReason, TokenLogprob, Usage};
+use russet_protocol::{FinishReason, Usage};
 use serde::Serialize;
 
 pub(crate) use self::chat::ChatShape;
@@ -12,6 +12,7 @@ use crate::ServerState;
 use crate::admit::{Admitted, Delivery, StreamUsage};
 use crate::generation::Progressed;
 use crate::state::unix_seconds;
+use crate::text::Piece;
 
 /// How progress and whole answers look as JSON.
 pub(crate) trait Shape: Send + Unpin + 'static {
@@ -19,20 +20,19 @@ pub(crate) trait Shape: Send + Unpin + 'static {
     type Whole: Serialize;
 
     /// The chunk that tells of some progress, if this shape tells of it.
-    fn chunk(&mut self, progressed: Progressed) -> Option<String>;
+    fn chunk(&self, progressed: Progressed) -> Option<String>;
 
     /// The chunk with the token counts.
     fn usage_chunk(&self, usage: Usage) -> String;
 
     /// Everything at once.
-    fn whole(&mut self, choices: Vec<WholeChoice>, usage: Usage) -> Self::Whole;
+    fn whole(&self, choices: Vec<WholeChoice>, usage: Usage) -> Self::Whole;
 }
 
 /// A complete choice.
 #[derive(Debug)]
 pub(crate) struct WholeChoice {
-    pub(crate) text: String,
-    pub(crate) logprobs: Vec<TokenLogprob>,
+    pub(crate) piece: Piece,
     pub(crate) reason: FinishReason,
 }
 

@@ -65,6 +65,13 @@ impl ServerState {
         &self.shared.settings
     }
 
+    /// Answers that one request may have: more than the engine takes at once would be refused
+    /// however often they are asked for.
+    pub(crate) fn max_choices(&self) -> usize {
+        let limits = self.handle().limits();
+        self.settings().max_choices.min(limits.max_running + limits.max_waiting)
+    }
+
     /// A new id that begins with `prefix`.
     pub(crate) fn fresh_id(&self, prefix: &str) -> String {
         let num = self.shared.num_ids.fetch_add(1, Ordering::Relaxed);

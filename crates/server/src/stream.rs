@@ -19,6 +19,7 @@ use crate::admit::{Admitted, Delivery, StreamUsage};
 use crate::error::ApiError;
 use crate::generation::{Generation, Progressed};
 use crate::shape::{Shape, WholeChoice};
+use crate::text::Piece;
 
 /// Starts the generation and answers as the request asked for.
 pub(crate) async fn respond(
@@ -107,18 +108,18 @@ impl<S: Shape> Stream for Chunks<S> {
 /// The whole answer, once it is complete.
 async fn collect(
     mut generation: Generation,
-    mut shape: impl Shape,
+    shape: impl Shape,
     num_choices: usize,
 ) -> Result<Response, ApiError> {
-    let empty =
-        || WholeChoice { text: String::new(), logprobs: Vec::new(), reason: FinishReason::Length };
+    let empty = || WholeChoice { piece: Piece::default(), reason: FinishReason::Length };
     let mut choices: Vec<WholeChoice> = (0..num_choices).map(|_| empty()).collect();
     while let Some(progressed) = generation.next().await {
         match progressed {
             Progressed::Started { .. } => {}
             Progressed::Text { index, piece } => {
-                choices[index].text.push_str(&piece.text);
-                choices[index].logprobs.extend(piece.logprobs);
+                let whole = &mut choices[index].piece;
+                whole.text.push_str(&piece.text);
+                whole.logprobs.extend(piece.logprobs);
             }
             Progressed::Ended { index, reason } => choices[index].reason = reason,
             Progressed::Failed(error) => return Err(error.into()),

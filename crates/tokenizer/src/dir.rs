@@ -71,6 +71,11 @@ fn absent(path: &Path) -> Error {
 fn read_file(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
     let fail = |source| Error::Read { path: path.to_owned(), source };
     let found_bytes = match std::fs::metadata(path) {
+        // Reading a pipe would wait for a writer.
+        Ok(metadata) if !metadata.is_file() => {
+            let kind = std::io::ErrorKind::InvalidInput;
+            return Err(fail(std::io::Error::new(kind, "not a regular file")));
+        }
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fail(error)),

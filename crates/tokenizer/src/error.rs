@@ -104,6 +104,12 @@ pub enum Error {
         /// The highest id that is accepted.
         highest: usize,
     },
+    /// The decoder makes more of the tokens than any text could use.
+    #[error("the texts of the tokens take more than {limit_bytes} bytes")]
+    TextsTooLarge {
+        /// The most that is accepted.
+        limit_bytes: usize,
+    },
     /// A BPE merge is not two tokens separated by one space.
     #[error("merge {index} is {text:?}; expected two parts separated by a space")]
     BadMerge {

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod definition;
+mod digits;
 mod dir;
 mod error;
 mod gguf;

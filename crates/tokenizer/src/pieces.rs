@@ -11,6 +11,9 @@ use crate::{Error, definition};
 const ACCEPTED: &str = "ByteLevel, Metaspace, WordPiece, ByteFallback, Fuse, Replace of a string, \
                         Strip of leading text, a Sequence of these";
 
+/// The most that all texts may take; those of real vocabularies stay below 10 MB.
+const TEXTS_LIMIT_BYTES: usize = 256 << 20;
+
 /// Bytes of every id. Concatenated, less what [`Pieces::strip_leading`] says, they are the text.
 #[derive(Debug)]
 pub(crate) struct Pieces {
@@ -36,7 +39,7 @@ impl Pieces {
         for text in &texts {
             let text = text.as_deref();
             if let Some(text) = text {
-                rules.append(text, &mut pieces.bytes);
+                rules.append(text, &mut pieces.bytes)?;
             }
             pieces.ends.push(pieces.bytes.len() as u32);
             pieces.special.push(text.is_some_and(|text| added.is_special_token(text)));
@@ -165,7 +168,7 @@ impl Rules {
         Ok(())
     }
 
-    fn append(&self, token: &str, bytes: &mut Vec<u8>) {
+    fn append(&self, token: &str, bytes: &mut Vec<u8>) -> Result<(), Error> {
         if let Some(byte_level) = &self.byte_level {
             let start = bytes.len();
             for c in token.chars() {
@@ -175,7 +178,7 @@ impl Rules {
                     None => {
                         bytes.truncate(start);
                         bytes.extend_from_slice(token.as_bytes());
-                        return;
+                        return Ok(());
                     }
                 }
             }
@@ -195,10 +198,15 @@ impl Rules {
         } else {
             let mut text = token.to_owned();
             for (from, to) in &self.replace {
+                let grown = text.len() + text.matches(from).count().saturating_mul(to.len());
+                if bytes.len().saturating_add(grown) > TEXTS_LIMIT_BYTES {
+                    return Err(Error::TextsTooLarge { limit_bytes: TEXTS_LIMIT_BYTES });
+                }
                 text = text.replace(from, to);
             }
             bytes.extend_from_slice(text.as_bytes());
         }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use tokenizers::tokenizer::{Encoding, OffsetType, PreTokenizer as _, Token};
 use tokenizers::{AddedVocabulary, Model, Tokenizer as Library};
 
 use crate::Error;
+use crate::digits;
 use crate::dir::{self, ChatTemplates};
 use crate::gguf::GgufVocab;
 use crate::gguf::spm::Spm;
@@ -62,6 +63,7 @@ struct Inner {
     /// The added tokens without the special ones, for [`SpecialText::Plain`].
     plain: AddedVocabulary,
     spm: Option<Spm>,
+    cut_numbers: bool,
     pieces: Pieces,
     special: SpecialTokens,
     templates: ChatTemplates,
@@ -101,7 +103,8 @@ impl Tokenizer {
         let mut plain = library.get_added_vocabulary().clone();
         plain.set_encode_special_tokens(true);
         let pieces = Pieces::new(&library)?;
-        let inner = Inner { library, plain, spm, pieces, special, templates };
+        let cut_numbers = digits::group_from_the_right(&library);
+        let inner = Inner { library, plain, spm, cut_numbers, pieces, special, templates };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -231,6 +234,9 @@ impl Inner {
             SpecialText::Plain => &self.plain,
         };
         let mut parts = added.extract_and_normalize(self.library.get_normalizer(), text);
+        if self.cut_numbers {
+            digits::cut(&mut parts)?;
+        }
         if let Some(pre_tokenizer) = self.library.get_pre_tokenizer() {
             pre_tokenizer.pre_tokenize(&mut parts)?;
         }

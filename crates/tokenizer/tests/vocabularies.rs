@@ -7,7 +7,7 @@ mod gguf_metadata;
 use std::path::Path;
 
 use russet_tokenizer::{AddSpecial, Error, SkipSpecial, SpecialText, TextStart, Tokenizer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn gguf(path: &Path) -> Tokenizer {
     Tokenizer::from_gguf(gguf_metadata::vocab(&std::fs::read(path).unwrap())).unwrap()
@@ -59,7 +59,7 @@ fn llama_cpp_vectors() {
     assert!(wrong.is_empty(), "{} of {checked} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn json(path: &Path) -> Value {
+fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
@@ -71,7 +71,7 @@ fn ids(value: &Value) -> Vec<u32> {
 #[test]
 fn stories_prompts() {
     let Some(data) = data::dir() else { return };
-    let golden = json(&data.join("stories260K/golden.json"));
+    let golden = read_json(&data.join("stories260K/golden.json"));
     let from_gguf = gguf(&data.join("stories260K/stories260K-f32.gguf"));
     let from_dir = Tokenizer::from_dir(&data.join("stories260K/hf")).unwrap();
     for case in golden["cases"].as_array().unwrap() {
@@ -218,7 +218,7 @@ fn golden_prompts_of_real_models() {
         return;
     };
     for name in ["smol", "gemma"] {
-        let golden = json(&data.join(format!("golden/{name}.json")));
+        let golden = read_json(&data.join(format!("golden/{name}.json")));
         let path = models.join(golden["file"].as_str().unwrap());
         if !path.is_file() {
             println!("skipped: no model at {}", path.display());
@@ -270,6 +270,18 @@ fn contradictory_metadata_is_refused() {
     let sparse = r#"{"model": {"type": "BPE", "vocab": {"a": 4294967295}, "merges": []}}"#;
     std::fs::write(dir.path().join("tokenizer.json"), sparse).unwrap();
     assert!(matches!(Tokenizer::from_dir(dir.path()), Err(Error::SparseIds { .. })));
+    let grows = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "a".repeat(256)});
+    let bomb = json!({
+        "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []},
+        "decoder": {"type": "Sequence", "decoders": vec![grows; 8]}
+    });
+    std::fs::write(dir.path().join("tokenizer.json"), bomb.to_string()).unwrap();
+    assert!(matches!(Tokenizer::from_dir(dir.path()), Err(Error::TextsTooLarge { .. })));
+    std::fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
+    std::fs::create_dir(dir.path().join("tokenizer.json")).unwrap();
+    let folder = Tokenizer::from_dir(dir.path()).unwrap_err().to_string();
+    assert!(folder.ends_with("tokenizer.json: not a regular file"), "{folder}");
+    std::fs::remove_dir(dir.path().join("tokenizer.json")).unwrap();
     std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
     assert!(matches!(Tokenizer::from_dir(dir.path()), Err(Error::Definition { .. })));
 }

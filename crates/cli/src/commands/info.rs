@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use indicatif::{BinaryBytes, HumanCount};
-use russet_decoder::{Mixer, ModelSpec, Reach};
+use russet_decoder::{Ffn, Head, Mixer, ModelSpec, Reach};
 use russet_hub::Hub;
-use russet_weights::Checkpoint;
+use russet_weights::{Checkpoint, Role};
 use serde::Serialize;
 
 use crate::console;
@@ -32,6 +32,8 @@ struct Report {
     parameters: u64,
     tensor_bytes: u64,
     bits_per_weight: f64,
+    /// The matrices in memory, as the kernels read them.
+    packed_bytes: u64,
     context_tokens: usize,
     vocabulary_tokens: usize,
     hidden_size: usize,
@@ -66,6 +68,7 @@ impl Report {
             parameters,
             tensor_bytes,
             bits_per_weight: tensor_bytes as f64 * 8.0 / parameters.max(1) as f64,
+            packed_bytes: packed_bytes(checkpoint, spec)?,
             context_tokens: spec.context_len,
             vocabulary_tokens: spec.vocab_len,
             hidden_size: spec.hidden_len,
@@ -90,6 +93,7 @@ impl Report {
             let bytes = BinaryBytes(encoding.bytes);
             line("", format!("{} × {}, {bytes}", encoding.matrices, encoding.encoding))?;
         }
+        line("in memory", format!("{}, packed for the kernels", BinaryBytes(self.packed_bytes)))?;
         let sliding = match self.sliding_layers {
             0 => String::new(),
             n => format!(" ({n} sliding)"),
@@ -100,6 +104,34 @@ impl Report {
         line("KV cache", format!("{} per 1000 tokens", BinaryBytes(self.kv_bytes_per_1k_tokens)))?;
         line("kernels", self.isa.clone())
     }
+}
+
+/// What the matrices that the decoder loads take once packed; many encodings become wider.
+fn packed_bytes(checkpoint: &Checkpoint, spec: &ModelSpec) -> Result<u64> {
+    let hidden = spec.hidden_len;
+    let mut matrices = vec![(Role::TokenEmbd.into(), spec.vocab_len, hidden)];
+    if spec.head != Head::Tied {
+        matrices.push((Role::Output.into(), spec.vocab_len, hidden));
+    }
+    for (i, layer) in spec.layers.iter().enumerate() {
+        let Mixer::Attention(attention) = &layer.mixer;
+        let q_len = attention.num_heads * attention.head_dim;
+        let kv_len = attention.num_kv_heads * attention.head_dim;
+        let Ffn::Gated(ffn) = &layer.ffn;
+        matrices.extend([
+            (Role::AttnQ.at(i), q_len, hidden),
+            (Role::AttnK.at(i), kv_len, hidden),
+            (Role::AttnV.at(i), kv_len, hidden),
+            (Role::AttnOutput.at(i), hidden, q_len),
+            (Role::FfnGate.at(i), ffn.inner_len, hidden),
+            (Role::FfnUp.at(i), ffn.inner_len, hidden),
+            (Role::FfnDown.at(i), hidden, ffn.inner_len),
+        ]);
+    }
+    let bytes = |(at, rows, cols)| -> Result<u64> {
+        Ok(russet_kernels::packed_bytes(&checkpoint.matrix(at, rows, cols)?.view)? as u64)
+    };
+    matrices.into_iter().map(bytes).sum()
 }
 
 /// f16 keys and values of `num_tokens`; sliding layers keep no more than their window.

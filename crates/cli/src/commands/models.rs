@@ -32,7 +32,11 @@ pub(crate) fn pull(hub: &Hub, settings: &PullSettings) -> Result<()> {
 
 /// Prints the models in both caches.
 pub(crate) fn list(hub: &Hub, settings: &ListSettings) -> Result<()> {
-    let models = hub.list()?;
+    let mut models = hub.list()?;
+    if let Some(starter) = models.iter_mut().find(|m| m.name == ModelRef::Starter.to_string()) {
+        // Fetched as GGUF, served as MLX: both are there.
+        starter.bytes += starter::converted_bytes(hub);
+    }
     if settings.json {
         let rows: Vec<_> = models.iter().map(as_json).collect();
         console::line(format_args!("{}", serde_json::to_string_pretty(&rows)?))?;
@@ -64,10 +68,10 @@ pub(crate) fn list(hub: &Hub, settings: &ListSettings) -> Result<()> {
 pub(crate) fn rm(hub: &Hub, settings: &RmSettings) -> Result<()> {
     for name in &settings.models {
         let model = model_ref(name)?;
-        let mut freed = hub.remove(&model)?;
-        if model == ModelRef::Starter {
-            freed += starter::remove_converted(hub)?;
-        }
+        let freed = match model {
+            ModelRef::Starter => starter::remove(hub)?,
+            _ => hub.remove(&model)?,
+        };
         console::line(format_args!("removed {model}, {} freed", HumanBytes(freed)))?;
     }
     Ok(())
@@ -90,6 +94,7 @@ fn age(modified: SystemTime) -> String {
         0..60 => "just now".into(),
         60..3600 => format!("{} min ago", seconds / 60),
         3600..86_400 => format!("{} h ago", seconds / 3600),
+        86_400..172_800 => "1 day ago".into(),
         _ => format!("{} days ago", seconds / 86_400),
     }
 }

@@ -46,11 +46,10 @@ pub(crate) fn perplexity(hub: &Hub, settings: &PerplexitySettings) -> Result<()>
         false => None,
     };
     let mut bar = Bar::default();
-    bar.begin("windows", None);
     let mut sums = Sums::default();
-    for ids in &windows {
+    for (i, ids) in windows.iter().enumerate() {
+        bar.begin(&format!("window {} of {}", i + 1, windows.len()), None);
         sums.add_window(ids, begin.len(), &mut model, exact.as_mut())?;
-        bar.advance(1);
     }
     bar.finish();
     sums.print(settings.against_exact, settings.json)

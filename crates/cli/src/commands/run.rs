@@ -1,7 +1,7 @@
 //! `run`: one answer, or a conversation.
 
 use std::io::{IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +20,7 @@ use crate::settings::{RunSettings, SamplingSettings};
 const DEFAULT_TEMPERATURE: f32 = 0.0;
 
 const HELP: &str = "\
-/reset          forget the conversation
+/reset          forget the conversation, but not the system message
 /system TEXT    start over with this system message
 /help           this text
 /quit           leave (also Ctrl-D)
@@ -43,7 +43,7 @@ pub(crate) fn run(hub: &Hub, settings: &RunSettings) -> Result<()> {
     conversation.reset(settings.system.as_deref());
     match prompt {
         Some(prompt) => answer(&mut conversation, &prompt, &AtomicBool::new(false)),
-        None => converse(&loaded, &mut conversation, &history_file(hub)),
+        None => converse(&loaded, &mut conversation, &hub.config().russet_home.join("history")),
     }
 }
 
@@ -111,11 +111,7 @@ fn report(answer: &Answer) {
     );
 }
 
-fn history_file(hub: &Hub) -> PathBuf {
-    hub.config().russet_home.join("history")
-}
-
-fn converse(loaded: &Loaded, conversation: &mut Conversation<'_>, history: &PathBuf) -> Result<()> {
+fn converse(loaded: &Loaded, conversation: &mut Conversation<'_>, history: &Path) -> Result<()> {
     let stop = stop_on_interrupt()?;
     let mut editor = DefaultEditor::new()?;
     // A missing or unreadable history only means an empty one.
@@ -128,7 +124,7 @@ fn converse(loaded: &Loaded, conversation: &mut Conversation<'_>, history: &Path
             "" => {}
             "/help" | "/?" => console::line(format_args!("{HELP}"))?,
             "/quit" | "/exit" | "/bye" => break,
-            "/reset" => conversation.reset(None),
+            "/reset" => conversation.forget(),
             "/system" => conversation.reset(Some(rest.trim()).filter(|text| !text.is_empty())),
             _ if command.starts_with('/') => {
                 console::line(format_args!("{command} is not a command. /help lists them."))?
@@ -142,7 +138,9 @@ fn converse(loaded: &Loaded, conversation: &mut Conversation<'_>, history: &Path
             }
         }
     }
-    if let Err(error) = editor.save_history(history) {
+    // The folder is missing where no model was ever fetched into it.
+    let folder = history.parent().map_or(Ok(()), std::fs::create_dir_all);
+    if let Err(error) = folder.map_err(Into::into).and_then(|()| editor.save_history(history)) {
         tracing::info!(%error, "the history was not saved");
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! `serve`: the HTTP server.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
@@ -27,7 +28,7 @@ pub(crate) fn serve(hub: &Hub, settings: &ServeSettings) -> Result<()> {
     let listener = runtime.block_on(bind(listen))?;
     let loaded = loaded::load(hub, &settings.model, &settings.compute, listen.max_waiting)?;
     announce(&loaded, &listener)?;
-    let state = state(&loaded, listen);
+    let state = state(&loaded, settings);
     runtime.block_on(russet_server::serve(state, listener, stop_signal()))?;
     loaded.engine.finish();
     Ok(())
@@ -55,11 +56,17 @@ fn announce(loaded: &Loaded, listener: &TcpListener) -> Result<()> {
     Ok(())
 }
 
-fn state(loaded: &Loaded, listen: &ListenSettings) -> ServerState {
+fn state(loaded: &Loaded, settings: &ServeSettings) -> ServerState {
+    let listen = &settings.listen;
+    let mut aliases = listen.alias.clone();
+    // What the operator typed names the model too, unless it is a place on this machine.
+    if !Path::new(&settings.model).exists() {
+        aliases.push(settings.model.clone());
+    }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let model = ServedModel {
         id: loaded.name.clone(),
-        aliases: listen.alias.clone(),
+        aliases,
         created: now.map_or(0, |d| d.as_secs()),
         tokenizer: loaded.tokenizer.clone(),
         template: loaded.template.clone(),

@@ -5,7 +5,7 @@ use russet_weights::{ArchLayout, Checkpoint, Config, Format, HfNames, NormStorag
 use serde_json::json;
 
 use super::Architecture;
-use super::layers::{self, Widths};
+use super::layers::{self, SlidingDefaults, Widths};
 use super::rotary::{self, RotaryDefaults};
 use crate::{Activation, Ffn, LoadError, Mixer, ModelSpec, Reach, Rope, RopePairing, RopeScaling};
 
@@ -26,15 +26,16 @@ fn spec(checkpoint: &Checkpoint) -> Result<ModelSpec, LoadError> {
         return Err(c.unsupported("text_config", "a text model (model_type gemma3_text)").into());
     }
     c.expect("hidden_activation", &[json!("gelu_pytorch_tanh")])?;
-    c.ignore("attention_bias");
+    c.expect("use_bidirectional_attention", &[json!(false)])?;
     let widths = Widths::read(c)?;
     let context_len = c.get_or("max_position_embeddings", 32_768)?;
     let defaults = RotaryDefaults { theta: 1_000_000.0, context_len };
     let global = rotary::read(checkpoint, widths.head_dim, &defaults)?;
-    let theta = c.get_or("rope_local_base_freq", 10_000.0)?;
+    let theta = rotary::above_zero(c, "rope_local_base_freq")?.unwrap_or(10_000.0);
     let local = Rope::new(widths.head_dim, theta, RopePairing::Halves, &RopeScaling::None);
     let reaches = reaches(c, widths.num_layers)?;
     let mut spec = layers::llama_like(checkpoint, &widths, (context_len, global), &reaches)?;
+    spec.biases = layers::flagged_biases(checkpoint)?;
     spec.ropes.push(local);
     spec.embed_scale = embed_scale(widths.hidden_len);
     let scale = query_scale(checkpoint, &widths)?;
@@ -73,9 +74,9 @@ fn reaches(c: &Config, num_layers: usize) -> Result<Vec<Reach>, LoadError> {
     c.ignore("_sliding_window_pattern");
     if c.contains("layer_types") {
         c.ignore("sliding_window_pattern");
-        return layers::reaches(c, num_layers);
+        return layers::reaches(c, num_layers, SlidingDefaults::ALL);
     }
-    let window = c.get_or("sliding_window", 512)?;
+    let window = layers::window(c)?.unwrap_or(512);
     let pattern: usize = c.get_or("sliding_window_pattern", 6)?;
     if pattern == 0 {
         return Err(c.unsupported("sliding_window_pattern", "1 or more").into());

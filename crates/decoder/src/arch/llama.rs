@@ -3,7 +3,7 @@
 use russet_weights::{ArchLayout, Checkpoint, QkRows};
 
 use super::Architecture;
-use super::layers::{self, Widths};
+use super::layers::{self, SlidingDefaults, Widths};
 use super::rotary::{self, RotaryDefaults};
 use crate::{LoadError, ModelSpec};
 
@@ -20,9 +20,8 @@ fn spec(checkpoint: &Checkpoint) -> Result<ModelSpec, LoadError> {
     let context_len = c.get_or("max_position_embeddings", 2048)?;
     let defaults = RotaryDefaults { theta: 10_000.0, context_len };
     let rope = rotary::read(checkpoint, widths.head_dim, &defaults)?;
-    // The tensors tell whether there are biases.
-    c.ignore("attention_bias");
-    c.ignore("mlp_bias");
-    let reaches = layers::reaches(c, widths.num_layers)?;
-    layers::llama_like(checkpoint, &widths, (context_len, rope), &reaches)
+    let reaches = layers::reaches(c, widths.num_layers, SlidingDefaults::ALL)?;
+    let mut spec = layers::llama_like(checkpoint, &widths, (context_len, rope), &reaches)?;
+    spec.biases = layers::flagged_biases(checkpoint)?;
+    Ok(spec)
 }

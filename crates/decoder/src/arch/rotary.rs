@@ -1,6 +1,6 @@
 //! The rotary embedding in a configuration.
 
-use russet_weights::{Checkpoint, Config, Part, Role};
+use russet_weights::{Checkpoint, Config, ConfigError, Part, Role};
 
 use crate::{DynamicNtk, LoadError, Rope, RopePairing, RopeScaling, Yarn};
 
@@ -22,8 +22,8 @@ pub(super) fn read(
         Some(scaling) => Some(scaling),
         None => c.object("rope_parameters")?,
     };
-    let nested = |key| scaling.map_or(Ok(None), |s| s.get::<f64>(key));
-    let theta = c.get("rope_theta")?.or(nested("rope_theta")?).unwrap_or(defaults.theta);
+    let nested = |key| scaling.map_or(Ok(None), |s| above_zero(s, key));
+    let theta = above_zero(c, "rope_theta")?.or(nested("rope_theta")?).unwrap_or(defaults.theta);
     let dims = dims(c, head_dim, nested("partial_rotary_factor")?)?;
     let pairing = match c.get_or("rope_traditional", false)? {
         true => RopePairing::Interleaved,
@@ -54,6 +54,14 @@ fn dims(c: &Config, head_dim: usize, nested: Option<f64>) -> Result<usize, LoadE
     Ok(dims)
 }
 
+/// A number by which something is divided or whose logarithm is taken.
+pub(super) fn above_zero(c: &Config, key: &str) -> Result<Option<f64>, ConfigError> {
+    match c.get::<f64>(key)? {
+        Some(n) if n.is_nan() || n <= 0.0 => Err(c.unsupported(key, "a number above 0")),
+        found => Ok(found),
+    }
+}
+
 fn parse(
     checkpoint: &Checkpoint,
     s: &Config,
@@ -61,24 +69,26 @@ fn parse(
     defaults: &RotaryDefaults,
 ) -> Result<RopeScaling, LoadError> {
     let max_len = defaults.context_len as f64;
+    let factor = || above_zero(s, "factor").and_then(|_| s.require("factor"));
+    let original_len = |default: f64| {
+        above_zero(s, "original_max_position_embeddings").map(|len| len.unwrap_or(default))
+    };
     let kind_key = if s.contains("type") { "type" } else { "rope_type" };
     // Files of both spellings repeat the value.
     s.ignore("rope_type");
     Ok(match s.get_or(kind_key, "default")? {
         "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: s.require("factor")? },
-        "dynamic" => {
-            RopeScaling::Dynamic(DynamicNtk { base, factor: s.require("factor")?, max_len })
-        }
+        "linear" => RopeScaling::Linear { factor: factor()? },
+        "dynamic" => RopeScaling::Dynamic(DynamicNtk { base, factor: factor()?, max_len }),
         "llama3" => RopeScaling::Llama3 {
-            factor: s.require("factor")?,
+            factor: factor()?,
             low_freq_factor: s.get_or("low_freq_factor", 1.0)?,
             high_freq_factor: s.get_or("high_freq_factor", 4.0)?,
-            original_len: s.get_or("original_max_position_embeddings", 8192.0)?,
+            original_len: original_len(8192.0)?,
         },
         "yarn" => RopeScaling::Yarn(Yarn {
-            factor: s.require("factor")?,
-            original_len: s.get_or("original_max_position_embeddings", 4096.0)?,
+            factor: factor()?,
+            original_len: original_len(4096.0)?,
             beta_fast: s.get_or("beta_fast", 32.0)?,
             beta_slow: s.get_or("beta_slow", 1.0)?,
             mscale: s.get_or("mscale", 1.0)?,
@@ -112,6 +122,7 @@ fn longrope(
         let accepted = format!("{} numbers, one per rotated pair", dims / 2);
         return Err(s.unsupported("long_factor", &accepted).into());
     }
-    let original_len = s.require("original_max_position_embeddings")?;
+    let key = "original_max_position_embeddings";
+    let original_len = above_zero(s, key).and_then(|_| s.require(key))?;
     Ok(RopeScaling::LongRope { long_factors, max_len, original_len })
 }

@@ -3,5 +3,6 @@
 
 mod golden;
 mod models;
+mod refusals;
 mod rope;
 mod supported;

@@ -133,6 +133,54 @@ fn directories_and_files_are_found_where_they_are() {
     assert!(matches!(error, Error::NotOurs { .. }), "{error}");
 }
 
+/// As `hf download` leaves it when it is interrupted: the command line then pulls the rest.
+#[test]
+fn a_split_gguf_without_all_its_files_is_incomplete() {
+    let (dir, hub) = empty();
+    let cache = dir.path().join("hf");
+    set_main(&cache, "a/gguf", COMMIT);
+    put(&cache, "a/gguf", COMMIT, &[("x-Q8_0-00001-of-00002.gguf", b"GGUF")]);
+    let error = hub.resolve(&parse("a/gguf:Q8_0")).unwrap_err();
+    assert!(matches!(error, Error::Incomplete { .. }), "{error}");
+    assert!(error.to_string().contains("1 of 2"), "{error}");
+}
+
+#[test]
+fn a_folder_of_the_users_is_told_what_it_lacks() {
+    let dir = TempDir::new().unwrap();
+    let (_home, hub) = empty();
+    let path = dir.path().to_owned();
+    let message = || hub.resolve(&ModelRef::Dir(path.clone())).unwrap_err().to_string();
+    fs::create_dir(path.join("below")).unwrap();
+    fs::write(path.join("below/z.gguf"), "GGUF").unwrap();
+    assert!(message().ends_with("it holds: none"), "{}", message());
+    for name in ["x.gguf", "y.gguf"] {
+        fs::write(path.join(name), "GGUF").unwrap();
+    }
+    assert!(message().ends_with("name one of them: x.gguf, y.gguf"), "{}", message());
+    fs::write(path.join("config.json"), "{}").unwrap();
+    fs::write(path.join("model-1.safetensors"), "").unwrap();
+    let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
+    fs::write(path.join("model.safetensors.index.json"), index).unwrap();
+    assert!(message().contains("lacks model-2.safetensors"), "{}", message());
+    assert!(!message().contains("russet pull"), "{}", message());
+}
+
+#[test]
+fn a_cache_that_cannot_be_read_is_not_an_empty_one() {
+    let (dir, hub) = empty();
+    fs::write(dir.path().join("hf"), "a file").unwrap();
+    assert!(matches!(hub.list(), Err(Error::Io { .. })));
+}
+
+#[test]
+fn removing_what_is_not_there_makes_nothing() {
+    let (dir, hub) = empty();
+    let error = hub.remove(&ModelRef::Starter).unwrap_err();
+    assert!(matches!(error, Error::NotCached { .. }), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn lists_models_only() {
     let (_dir, hub) = filled();

@@ -170,6 +170,7 @@ fn what_is_not_the_starter_is_refused() {
         fs::write(&file, content).unwrap();
         let error = starter.hub.import_starter(&file, &mut ()).unwrap_err();
         assert!(is(&error, kind), "expected {kind}: {error:?}");
+        assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
         assert!(!starter.path().exists());
     }
     let starter = starter(&[], &[]);

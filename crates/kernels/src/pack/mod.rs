@@ -44,18 +44,13 @@ impl PackedMatrix {
     /// If the parts of the view do not fit its shape, the row order does not fit the rows, or
     /// memory is short.
     pub fn pack(exec: &Executor, view: &MatrixView<'_>, rows: RowMap) -> Result<Self, Error> {
-        if let MatrixData::Affine { group, .. } = view.data
-            && ![32, 64, 128].contains(&group)
-        {
-            return Err(Error::Group { found: group });
-        }
-        let view = MatrixView::new(view.rows, view.cols, view.data)?;
+        let view = checked(view)?;
         if let RowMap::HalvesFromPairs { heads } = rows
             && (heads == 0 || !view.rows.is_multiple_of(2 * heads))
         {
             return Err(Error::Heads { rows: view.rows, heads });
         }
-        pack_view(&Packer { exec, view, map: rows })
+        with_source(&view, &Packer { exec, view, map: rows })
     }
 
     /// Outputs.
@@ -140,8 +135,57 @@ impl Packer<'_> {
         let encoding = self.view.encoding();
         Ok(PackedMatrix { rows, cols, encoding, form, tile_bytes, bytes })
     }
+}
 
-    fn pack_int(&self, source: &impl Source) -> Result<PackedMatrix, Error> {
+/// Bytes that [`PackedMatrix::pack`] makes of `view`, without packing it.
+///
+/// # Errors
+/// As `pack`, if the parts of the view do not fit its shape.
+pub fn packed_bytes(view: &MatrixView<'_>) -> Result<usize, Error> {
+    let view = checked(view)?;
+    let tile_bytes = with_source(&view, &Measure { cols: view.cols });
+    let bytes = view.rows.div_ceil(TILE_ROWS).checked_mul(tile_bytes);
+    bytes.ok_or(Error::OutOfMemory { bytes: usize::MAX })
+}
+
+fn checked<'a>(view: &MatrixView<'a>) -> Result<MatrixView<'a>, Error> {
+    if let MatrixData::Affine { group, .. } = view.data
+        && ![32, 64, 128].contains(&group)
+    {
+        return Err(Error::Group { found: group });
+    }
+    Ok(MatrixView::new(view.rows, view.cols, view.data)?)
+}
+
+/// What is done with the reader of an encoding.
+trait WithSource {
+    type Output;
+
+    fn int(&self, source: &impl Source) -> Self::Output;
+    fn dense(&self, source: &dense::Source<'_>) -> Self::Output;
+}
+
+/// Finds the bytes of a tile.
+struct Measure {
+    cols: usize,
+}
+
+impl WithSource for Measure {
+    type Output = usize;
+
+    fn int(&self, source: &impl Source) -> usize {
+        int::Layout::new(source.form(), self.cols).tile_bytes()
+    }
+
+    fn dense(&self, source: &dense::Source<'_>) -> usize {
+        dense::tile_bytes(source.dtype(), self.cols)
+    }
+}
+
+impl WithSource for Packer<'_> {
+    type Output = Result<PackedMatrix, Error>;
+
+    fn int(&self, source: &impl Source) -> Result<PackedMatrix, Error> {
         let form = source.form();
         let layout = int::Layout::new(form, self.view.cols);
         self.pack(Form::Int(form), layout.tile_bytes(), |rows, tile| {
@@ -149,7 +193,7 @@ impl Packer<'_> {
         })
     }
 
-    fn pack_dense(&self, source: &dense::Source<'_>) -> Result<PackedMatrix, Error> {
+    fn dense(&self, source: &dense::Source<'_>) -> Result<PackedMatrix, Error> {
         let (ty, cols) = (source.dtype(), self.view.cols);
         self.pack(Form::Dense(ty), dense::tile_bytes(ty, cols), |rows, tile| {
             dense::fill(source, cols, rows, tile);
@@ -158,14 +202,14 @@ impl Packer<'_> {
 }
 
 /// Chooses the reader of the view's encoding.
-fn pack_view(packer: &Packer<'_>) -> Result<PackedMatrix, Error> {
-    let cols = packer.view.cols;
-    match packer.view.data {
-        MatrixData::Dense(floats) => packer.pack_dense(&dense::Source::Floats(floats)),
+fn with_source<W: WithSource>(view: &MatrixView<'_>, then: &W) -> W::Output {
+    let cols = view.cols;
+    match view.data {
+        MatrixData::Dense(floats) => then.dense(&dense::Source::Floats(floats)),
         MatrixData::Affine { bits, group, codes, scales, biases } => {
             macro_rules! affine {
                 ($bits:literal) => {
-                    packer.pack_int(&Affine::<$bits> { cols, group, codes, scales, biases })
+                    then.int(&Affine::<$bits> { cols, group, codes, scales, biases })
                 };
             }
             match bits.get() {
@@ -178,34 +222,33 @@ fn pack_view(packer: &Packer<'_>) -> Result<PackedMatrix, Error> {
             }
         }
         MatrixData::Fp { format, codes, scales, global_scale } => match format {
-            FpFormat::Mxfp4 => packer.pack_int(&quant::Mxfp4 { cols, codes, scales }),
-            FpFormat::Nvfp4 => packer.pack_int(&quant::Nvfp4 { cols, codes, scales, global_scale }),
-            FpFormat::Mxfp8 => packer.pack_dense(&dense::Source::mxfp8(codes, scales)),
+            FpFormat::Mxfp4 => then.int(&quant::Mxfp4 { cols, codes, scales }),
+            FpFormat::Nvfp4 => then.int(&quant::Nvfp4 { cols, codes, scales, global_scale }),
+            FpFormat::Mxfp8 => then.dense(&dense::Source::mxfp8(codes, scales)),
         },
-        MatrixData::Ggml { ty, bytes } => pack_ggml(packer, ty, bytes),
+        MatrixData::Ggml { ty, bytes } => with_ggml(cols, ty, bytes, then),
     }
 }
 
-fn pack_ggml(packer: &Packer<'_>, ty: GgmlType, bytes: &[u8]) -> Result<PackedMatrix, Error> {
+fn with_ggml<W: WithSource>(cols: usize, ty: GgmlType, bytes: &[u8], then: &W) -> W::Output {
     use russet_tensor::FloatSlice;
-    let cols = packer.view.cols;
-    let dense = |ty| packer.pack_dense(&dense::Source::Floats(FloatSlice::new(ty, bytes)));
+    let dense = |ty| then.dense(&dense::Source::Floats(FloatSlice::new(ty, bytes)));
     match ty {
         GgmlType::F32 => dense(FloatType::F32),
         GgmlType::F16 => dense(FloatType::F16),
         GgmlType::BF16 => dense(FloatType::BF16),
-        GgmlType::Q4_0 => packer.pack_int(&quant::Q4_0 { cols, bytes }),
-        GgmlType::Q4_1 => packer.pack_int(&quant::Q4_1 { cols, bytes }),
-        GgmlType::Q5_0 => packer.pack_int(&quant::Q5_0 { cols, bytes }),
-        GgmlType::Q5_1 => packer.pack_int(&quant::Q5_1 { cols, bytes }),
-        GgmlType::Q8_0 => packer.pack_int(&quant::Q8_0 { cols, bytes }),
-        GgmlType::Q2_K => packer.pack_int(&quant::Q2K { cols, bytes }),
-        GgmlType::Q3_K => packer.pack_int(&quant::Q3K { cols, bytes }),
-        GgmlType::Q4_K => packer.pack_int(&quant::Q4K { cols, bytes }),
-        GgmlType::Q5_K => packer.pack_int(&quant::Q5K { cols, bytes }),
-        GgmlType::Q6_K => packer.pack_int(&quant::Q6K { cols, bytes }),
-        GgmlType::IQ4_NL => packer.pack_int(&quant::Iq4Nl { cols, bytes }),
-        GgmlType::IQ4_XS => packer.pack_int(&quant::Iq4Xs { cols, bytes }),
-        GgmlType::MXFP4 => packer.pack_int(&quant::GgmlMxfp4 { cols, bytes }),
+        GgmlType::Q4_0 => then.int(&quant::Q4_0 { cols, bytes }),
+        GgmlType::Q4_1 => then.int(&quant::Q4_1 { cols, bytes }),
+        GgmlType::Q5_0 => then.int(&quant::Q5_0 { cols, bytes }),
+        GgmlType::Q5_1 => then.int(&quant::Q5_1 { cols, bytes }),
+        GgmlType::Q8_0 => then.int(&quant::Q8_0 { cols, bytes }),
+        GgmlType::Q2_K => then.int(&quant::Q2K { cols, bytes }),
+        GgmlType::Q3_K => then.int(&quant::Q3K { cols, bytes }),
+        GgmlType::Q4_K => then.int(&quant::Q4K { cols, bytes }),
+        GgmlType::Q5_K => then.int(&quant::Q5K { cols, bytes }),
+        GgmlType::Q6_K => then.int(&quant::Q6K { cols, bytes }),
+        GgmlType::IQ4_NL => then.int(&quant::Iq4Nl { cols, bytes }),
+        GgmlType::IQ4_XS => then.int(&quant::Iq4Xs { cols, bytes }),
+        GgmlType::MXFP4 => then.int(&quant::GgmlMxfp4 { cols, bytes }),
     }
 }

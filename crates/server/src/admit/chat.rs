@@ -5,7 +5,7 @@ use russet_protocol::{ChatRequest, Content, ContentPart, Message, Role};
 use russet_tokenizer::{AddSpecial, RenderOptions};
 use serde_json::{Map, Value, json};
 
-use super::controls::{check_num_top, raw_controls, value};
+use super::controls::{MaxTokens, check_num_top, raw_controls, value};
 use super::{Admissible, Admitted, PlannedPrompt, TextPlace, plan, unsupported};
 use crate::ServerState;
 use crate::error::ApiError;
@@ -13,13 +13,15 @@ use crate::error::ApiError;
 impl Admissible for ChatRequest {
     fn admit(self, state: &ServerState) -> Result<Admitted, ApiError> {
         unsupported::check_chat(&self)?;
-        let max_tokens = self.max_completion_tokens.or(self.max_tokens);
+        let asked = self.max_completion_tokens.or(self.max_tokens);
+        let max_tokens = asked.map_or(MaxTokens::Default(usize::MAX), MaxTokens::Asked);
         let logprobs = logprobs(&self)?;
         let request = self;
         let kwargs = request.chat_template_kwargs;
         let messages = template_messages(request.messages)?;
         let raw = raw_controls!(request, max_tokens: max_tokens, logprobs: logprobs);
         let controls = raw.check(&state.model().defaults)?;
+        controls.check_num_answers(1, state.max_choices())?;
         let tokens = encode(state, &messages, kwargs.as_ref())?;
         let prompts = vec![PlannedPrompt { tokens, echo: None }];
         plan(state, prompts, controls, TextPlace::Answer)

@@ -4,7 +4,7 @@ use russet_engine::TokenId;
 use russet_protocol::{CompletionRequest, Prompt};
 use russet_tokenizer::{AddSpecial, SkipSpecial};
 
-use super::controls::{check_num_top, raw_controls, value};
+use super::controls::{MaxTokens, check_num_top, raw_controls, value};
 use super::{Admissible, Admitted, PlannedPrompt, TextPlace, plan, unsupported};
 use crate::ServerState;
 use crate::error::ApiError;
@@ -21,9 +21,12 @@ impl Admissible for CompletionRequest {
             return Err(value("best_of", best_of, "at most `n`"));
         }
         let request = self;
-        let max_tokens = request.max_tokens.or(Some(DEFAULT_MAX_TOKENS));
+        let unasked = MaxTokens::Default(DEFAULT_MAX_TOKENS);
+        let max_tokens = request.max_tokens.map_or(unasked, MaxTokens::Asked);
         let raw = raw_controls!(request, max_tokens: max_tokens, logprobs: request.logprobs);
         let controls = raw.check(&state.model().defaults)?;
+        // Before the prompts are tokenised, as there may be a million of them.
+        controls.check_num_answers(num_prompts(&request.prompt), state.max_choices())?;
         let prompts = prompts(state, request.prompt, echo)?;
         plan(state, prompts, controls, TextPlace::AfterPrompt)
     }
@@ -41,6 +44,14 @@ fn echo(request: &CompletionRequest) -> Result<Echo, ApiError> {
         (Some(true), Some(_)) => Err(value("echo", "true with `logprobs`", "set without it")),
         (Some(true), None) => Ok(Echo::Yes),
         _ => Ok(Echo::No),
+    }
+}
+
+fn num_prompts(prompt: &Prompt) -> usize {
+    match prompt {
+        Prompt::Text(_) | Prompt::Tokens(_) => 1,
+        Prompt::Texts(texts) => texts.len(),
+        Prompt::TokenLists(lists) => lists.len(),
     }
 }
 

@@ -16,7 +16,7 @@ const MAX_TOP_LOGPROBS: usize = 20;
 /// Checked settings of a generation.
 #[derive(Debug)]
 pub(super) struct Controls {
-    pub(super) max_tokens: Option<usize>,
+    pub(super) max_tokens: MaxTokens,
     pub(super) min_tokens: usize,
     pub(super) stop: Vec<String>,
     pub(super) ignore_eos: bool,
@@ -26,10 +26,19 @@ pub(super) struct Controls {
     pub(super) delivery: Delivery,
 }
 
+/// How many tokens to generate, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MaxTokens {
+    /// What the request says; it is refused if they do not fit.
+    Asked(usize),
+    /// The request does not say: what fits, up to this.
+    Default(usize),
+}
+
 /// The same settings as they came.
 #[derive(Debug)]
 pub(super) struct RawControls {
-    pub(super) max_tokens: Option<usize>,
+    pub(super) max_tokens: MaxTokens,
     pub(super) min_tokens: Option<usize>,
     pub(super) stop: Option<OneOrMany>,
     pub(super) ignore_eos: Option<bool>,
@@ -81,15 +90,11 @@ impl RawControls {
         if num_choices == 0 {
             return Err(value("n", 0, "at least 1"));
         }
-        let min_tokens = self.min_tokens.unwrap_or(0);
-        if self.max_tokens.is_some_and(|max_tokens| min_tokens > max_tokens) {
-            return Err(value("min_tokens", min_tokens, "at most `max_tokens`"));
-        }
         Ok(Controls {
             sampling: self.sampling(defaults)?,
             delivery: self.delivery()?,
             max_tokens: self.max_tokens,
-            min_tokens,
+            min_tokens: self.min_tokens.unwrap_or(0),
             stop: stop_strings(self.stop)?,
             ignore_eos: self.ignore_eos.unwrap_or(false),
             num_choices,
@@ -144,6 +149,26 @@ impl RawControls {
 }
 
 impl Controls {
+    /// Tokens to generate after a prompt, at most.
+    pub(super) fn max_tokens(
+        &self,
+        prompt_len: usize,
+        context_len: usize,
+    ) -> Result<usize, ApiError> {
+        if prompt_len >= context_len {
+            return Err(ApiError::PromptTooLong { prompt_len, context_len });
+        }
+        let max_tokens = match self.max_tokens {
+            MaxTokens::Asked(num) => num,
+            MaxTokens::Default(num) => num.min(context_len - prompt_len),
+        };
+        if self.min_tokens > max_tokens {
+            let accepted = format!("at most `max_tokens`, which is {max_tokens}");
+            return Err(value("min_tokens", self.min_tokens, accepted));
+        }
+        Ok(max_tokens)
+    }
+
     /// Refuses more answers than the server gives to one request.
     pub(super) fn check_num_answers(
         &self,
@@ -206,3 +231,69 @@ fn logit_bias(biases: &BTreeMap<String, f32>) -> Result<Vec<(TokenId, f32)>, Api
 }
 
 const KEYS: &str = "a map from token ids to numbers";
+
+#[cfg(test)]
+mod tests {
+    use russet_protocol::CompletionRequest;
+
+    use super::*;
+
+    fn check(fields: &str, defaults: &SamplingParams) -> Controls {
+        let json = format!(r#"{{"prompt": "a"{fields}}}"#);
+        let request: CompletionRequest = serde_json::from_str(&json).unwrap();
+        let max_tokens = MaxTokens::Default(9);
+        let logprobs = request.logprobs;
+        raw_controls!(request, max_tokens: max_tokens, logprobs: logprobs).check(defaults).unwrap()
+    }
+
+    fn defaults() -> SamplingParams {
+        SamplingParams {
+            temperature: 0.1,
+            top_k: 2,
+            top_p: 0.3,
+            min_p: 0.4,
+            repetition_penalty: 1.5,
+            presence_penalty: 0.6,
+            frequency_penalty: 0.7,
+            logit_bias: vec![(TokenId(8), 0.9)],
+            seed: Some(10),
+        }
+    }
+
+    #[test]
+    fn a_request_that_says_nothing_has_the_defaults_of_the_model() {
+        let controls = check("", &defaults());
+        assert_eq!(controls.sampling, defaults());
+        assert_eq!((controls.num_choices, controls.min_tokens), (1, 0));
+        assert_eq!((controls.ignore_eos, controls.delivery), (false, Delivery::Whole));
+    }
+
+    #[test]
+    fn every_field_goes_to_its_place() {
+        let fields = r#", "temperature": 1.1, "top_k": 12, "top_p": 0.13, "min_p": 0.14,
+            "repetition_penalty": 1.15, "presence_penalty": 1.6, "frequency_penalty": -1.7,
+            "logit_bias": {"18": 19, "20": -100}, "seed": -1, "n": 2, "min_tokens": 3,
+            "stop": ["a", "b"], "ignore_eos": true, "logprobs": 4, "stream": true"#;
+        let controls = check(fields, &defaults());
+        let expected = SamplingParams {
+            temperature: 1.1,
+            top_k: 12,
+            top_p: 0.13,
+            min_p: 0.14,
+            repetition_penalty: 1.15,
+            presence_penalty: 1.6,
+            frequency_penalty: -1.7,
+            logit_bias: vec![(TokenId(18), 19.0), (TokenId(20), -100.0)],
+            seed: Some(u64::MAX),
+        };
+        assert_eq!(controls.sampling, expected);
+        assert_eq!((controls.num_choices, controls.min_tokens), (2, 3));
+        assert_eq!((controls.stop, controls.ignore_eos), (vec!["a".into(), "b".into()], true));
+        assert_eq!(controls.logprobs, Some(4));
+        assert_eq!(controls.delivery, Delivery::Stream { usage: StreamUsage::Absent });
+        for unlimited in [0, -1] {
+            let top_k = check(&format!(r#", "top_k": {unlimited}"#), &defaults()).sampling.top_k;
+            assert_eq!(top_k, 0);
+        }
+    }
+}

@@ -1,13 +1,33 @@
-//! Fields that would change the answer but cannot be honoured: refused by name, unless their value
-//! asks for nothing.
+//! Fields that would change the answer but cannot be honoured, and fields that nobody knows:
+//! refused by name, unless their value asks for nothing.
 
 use russet_protocol::{ChatRequest, CompletionRequest};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::ApiError;
 
+/// Fields of OpenAI's chat requests that have no meaning here.
+const WITHOUT_EFFECT: [&str; 9] = [
+    "metadata",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "safety_identifier",
+    "service_tier",
+    "user",
+    "verbosity",
+];
+/// Fields of chat requests that are not OpenAI's.
+const CHAT_EXTENSIONS: &str = "`top_k`, `min_p`, `repetition_penalty`, `min_tokens`, `ignore_eos`, \
+                               `chat_template_kwargs`";
+/// Fields of completion requests that are not OpenAI's.
+const COMPLETION_EXTENSIONS: &str =
+    "`top_k`, `min_p`, `repetition_penalty`, `min_tokens`, `ignore_eos`";
+
 /// Refuses what a chat request asks for and cannot have.
 pub(super) fn check_chat(request: &ChatRequest) -> Result<(), ApiError> {
+    check_unlisted(&request.unlisted, &WITHOUT_EFFECT, CHAT_EXTENSIONS)?;
     check(&[
         ("tools", &request.tools, is_empty),
         ("tool_choice", &request.tool_choice, |value| is_one_of(value, &["none", "auto"])),
@@ -31,6 +51,7 @@ pub(super) fn check_chat(request: &ChatRequest) -> Result<(), ApiError> {
 
 /// Refuses what a completion request asks for and cannot have.
 pub(super) fn check_completion(request: &CompletionRequest) -> Result<(), ApiError> {
+    check_unlisted(&request.unlisted, &["user"], COMPLETION_EXTENSIONS)?;
     check(&[
         ("suffix", &request.suffix, is_empty),
         ("response_format", &request.response_format, is_text_format),
@@ -54,6 +75,21 @@ fn check(fields: &[Field<'_>]) -> Result<(), ApiError> {
     });
     match asked {
         Some((param, ..)) => Err(ApiError::Unsupported { param }),
+        None => Ok(()),
+    }
+}
+
+/// A misspelt or foreign field would otherwise be a wrong answer in silence.
+fn check_unlisted(
+    fields: &Map<String, Value>,
+    without_effect: &[&str],
+    extensions: &'static str,
+) -> Result<(), ApiError> {
+    let unknown = fields
+        .iter()
+        .find(|(name, value)| !value.is_null() && !without_effect.contains(&name.as_str()));
+    match unknown {
+        Some((name, _)) => Err(ApiError::UnknownField { found: name.clone(), extensions }),
         None => Ok(()),
     }
 }

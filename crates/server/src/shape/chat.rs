@@ -2,13 +2,14 @@
 
 use russet_protocol::{
     AnswerMessage, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Delta,
-    TokenLogprob, Usage,
+    Usage,
 };
 
 use super::{Head, Shape, WholeChoice, to_json};
 use crate::ServerState;
 use crate::admit::Admitted;
 use crate::generation::Progressed;
+use crate::text::PlacedLogprob;
 
 /// Answers of `POST /v1/chat/completions`.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ impl ChatShape {
         })
     }
 
-    fn logprobs(&self, content: Vec<TokenLogprob>) -> Option<ChatLogprobs> {
+    fn logprobs(&self, tokens: Vec<PlacedLogprob>) -> Option<ChatLogprobs> {
+        let content = tokens.into_iter().map(|placed| placed.logprob).collect();
         self.head.has_logprobs.then_some(ChatLogprobs { content, refusal: None })
     }
 }
@@ -42,7 +44,7 @@ impl ChatShape {
 impl Shape for ChatShape {
     type Whole = ChatCompletion;
 
-    fn chunk(&mut self, progressed: Progressed) -> Option<String> {
+    fn chunk(&self, progressed: Progressed) -> Option<String> {
         let choice = match progressed {
             Progressed::Started { index } => {
                 let delta = Delta { role: Some(ASSISTANT), content: Some(String::new()) };
@@ -66,11 +68,11 @@ impl Shape for ChatShape {
         self.chunk_of(Vec::new(), Some(usage))
     }
 
-    fn whole(&mut self, choices: Vec<WholeChoice>, usage: Usage) -> ChatCompletion {
+    fn whole(&self, choices: Vec<WholeChoice>, usage: Usage) -> ChatCompletion {
         let choice = |(index, choice): (usize, WholeChoice)| ChatChoice {
             index,
-            message: AnswerMessage { role: ASSISTANT, content: choice.text, refusal: None },
-            logprobs: self.logprobs(choice.logprobs),
+            message: AnswerMessage { role: ASSISTANT, content: choice.piece.text, refusal: None },
+            logprobs: self.logprobs(choice.piece.logprobs),
             finish_reason: choice.reason,
         };
         ChatCompletion {

@@ -1,29 +1,24 @@
 //! Legacy completions.
 
-use std::collections::HashMap;
-
 use russet_protocol::{
-    Completion, CompletionChoice, CompletionLogprobs, FinishReason, TokenLogprob, Usage,
+    Completion, CompletionChoice, CompletionLogprobs, FinishReason, LikelyTexts, Usage,
 };
-use serde_json::Map;
 
 use super::{Head, Shape, WholeChoice, to_json};
 use crate::ServerState;
 use crate::admit::Admitted;
 use crate::generation::Progressed;
+use crate::text::{Piece, PlacedLogprob};
 
 /// Answers of `POST /v1/completions`.
 #[derive(Debug)]
 pub(crate) struct CompletionShape {
     head: Head,
-    /// Characters of each choice that were sent.
-    sent_chars: HashMap<usize, usize>,
 }
 
 impl CompletionShape {
     pub(crate) fn new(state: &ServerState, model: String, admitted: &Admitted) -> Self {
-        let head = Head::new(state, "cmpl", model, admitted);
-        Self { head, sent_chars: HashMap::new() }
+        Self { head: Head::new(state, "cmpl", model, admitted) }
     }
 
     fn completion(
@@ -47,30 +42,25 @@ impl CompletionShape {
     }
 
     fn choice(
-        &mut self,
+        &self,
         index: usize,
-        text: String,
-        logprobs: Vec<TokenLogprob>,
+        piece: Piece,
         finish_reason: Option<FinishReason>,
     ) -> CompletionChoice {
-        let sent = self.sent_chars.entry(index).or_default();
-        let has_logprobs = self.head.has_logprobs && !(text.is_empty() && logprobs.is_empty());
-        let logprobs = has_logprobs.then(|| columns(logprobs, *sent));
-        *sent += text.chars().count();
-        CompletionChoice { text, index, logprobs, finish_reason }
+        let has_logprobs = self.head.has_logprobs && piece != Piece::default();
+        let logprobs = has_logprobs.then(|| columns(piece.logprobs));
+        CompletionChoice { text: piece.text, index, logprobs, finish_reason }
     }
 }
 
 impl Shape for CompletionShape {
     type Whole = Completion;
 
-    fn chunk(&mut self, progressed: Progressed) -> Option<String> {
+    fn chunk(&self, progressed: Progressed) -> Option<String> {
         let choice = match progressed {
-            Progressed::Text { index, piece } => {
-                self.choice(index, piece.text, piece.logprobs, None)
-            }
+            Progressed::Text { index, piece } => self.choice(index, piece, None),
             Progressed::Ended { index, reason } => {
-                self.choice(index, String::new(), Vec::new(), Some(reason))
+                self.choice(index, Piece::default(), Some(reason))
             }
             Progressed::Started { .. } | Progressed::Failed(_) => return None,
         };
@@ -81,25 +71,26 @@ impl Shape for CompletionShape {
         self.chunk_of(Vec::new(), Some(usage))
     }
 
-    fn whole(&mut self, choices: Vec<WholeChoice>, usage: Usage) -> Completion {
+    fn whole(&self, choices: Vec<WholeChoice>, usage: Usage) -> Completion {
         let choice = |(index, choice): (usize, WholeChoice)| {
-            self.choice(index, choice.text, choice.logprobs, Some(choice.reason))
+            self.choice(index, choice.piece, Some(choice.reason))
         };
         let choices = choices.into_iter().enumerate().map(choice).collect();
         self.completion(choices, Some(Some(usage)))
     }
 }
 
-/// One list for each property; the first token stands after `offset` characters.
-fn columns(tokens: Vec<TokenLogprob>, mut offset: usize) -> CompletionLogprobs {
+/// One list for each property.
+fn columns(tokens: Vec<PlacedLogprob>) -> CompletionLogprobs {
     let mut columns = CompletionLogprobs::default();
-    for token in tokens {
-        let likely = token.top_logprobs.into_iter();
-        let top: Map<_, _> = likely.map(|top| (top.token, top.logprob.into())).collect();
+    for PlacedLogprob { offset, logprob: token } in tokens {
+        let mut top = LikelyTexts::default();
+        token.top_logprobs.into_iter().for_each(|likely| top.add(likely.token, likely.logprob));
+        // OpenAI's lists have the chosen token, likely or not.
+        top.add(token.token.clone(), token.logprob);
         columns.top_logprobs.push(top);
         columns.token_logprobs.push(token.logprob);
         columns.text_offset.push(offset);
-        offset += token.token.chars().count();
         columns.tokens.push(token.token);
     }
     columns

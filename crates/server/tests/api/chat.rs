@@ -106,7 +106,7 @@ async fn a_stop_string_across_tokens_is_cut() {
     assert_eq!(answer["usage"]["completion_tokens"], 6);
 }
 
-/// Whatever the tokens, the text is what comes before the first stop string in the whole.
+/// Whatever the tokens, the text is what comes before the stop string that is complete first.
 #[tokio::test]
 async fn stop_strings_agree_with_a_search_of_the_whole_text() {
     let mut state = 9;
@@ -121,10 +121,34 @@ async fn stop_strings_agree_with_a_search_of_the_whole_text() {
         let (text, stop) = (word(30), [word(4), word(4)]);
         let tokens = text.bytes().map(u32::from).chain([END]).collect();
         let server = TestServer::new(Says::Tokens(tokens));
-        let end = stop.iter().filter_map(|stop| text.find(stop)).min().unwrap_or(text.len());
+        let found = stop.iter().filter_map(|s| text.find(s).map(|at| (at + s.len(), at))).min();
+        let end = found.map_or(text.len(), |(_, at)| at);
         let chunks = server.stream_chat(json!({"stop": stop, "max_tokens": 200})).await;
         assert_eq!(joined(&chunks, 0), text[..end], "{stop:?} in {text}");
     }
+}
+
+#[tokio::test]
+async fn stop_strings_do_not_depend_on_where_tokens_end() {
+    const HELLO: u32 = 259;
+    for tokens in [vec![HELLO], b"hello".map(u32::from).to_vec()] {
+        let server = TestServer::new(Says::Tokens(tokens));
+        for (stop, expected) in [(["hell", "e"], "h"), (["ell", "hell"], "")] {
+            let (_, answer) = server.chat(json!({"stop": stop})).await;
+            assert_eq!(answer["choices"][0]["message"]["content"], expected, "{stop:?}");
+        }
+    }
+}
+
+/// Looking for a stop string costs what the text has, not what the stop string has.
+#[tokio::test]
+async fn long_stop_strings_cost_no_time() {
+    let server = TestServer::new(Says::Anything);
+    let stop = vec!["ab".repeat(1 << 18); 12];
+    let start = std::time::Instant::now();
+    let (status, _) = server.chat(json!({"stop": stop})).await;
+    assert_eq!(status, 200);
+    assert!(start.elapsed() < std::time::Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -256,4 +280,20 @@ async fn a_failure_is_an_error_event_and_the_next_request_is_served() {
     let (status, answer) = server.chat(json!({})).await;
     assert_eq!((status, answer), (500, error));
     assert_eq!(server.get("/health").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_failure_in_the_middle_ends_the_stream_and_the_other_choices() {
+    let (server, go) = TestServer::gated(Says::Breaks, ServerSettings::default());
+    (0..3).for_each(|_| go.send(()).unwrap());
+    let chunks = server.stream_chat(json!({"n": 3})).await;
+    let (error, before) = chunks.split_last().unwrap();
+    assert!(error.starts_with(r#"{"error":{"message":"the model failed while"#), "{error}");
+    assert_eq!(joined(before, 0), "aa");
+    assert!(before.iter().all(|chunk| chunk.contains(r#""finish_reason":null"#)), "{before:?}");
+    drop(go);
+    server.wait_until_idle().await;
+    // Three steps of the first choice, and the one in which the second was then.
+    assert!(server.num_steps() <= 4, "{} steps", server.num_steps());
+    assert_eq!(server.chat(json!({})).await.0, 500);
 }

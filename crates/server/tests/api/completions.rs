@@ -76,10 +76,52 @@ async fn logprobs_have_the_legacy_columns() {
     assert_eq!(logprobs["tokens"][0], "hello");
     assert_eq!(logprobs["tokens"].as_array().unwrap().len(), 5);
     assert_eq!(logprobs["token_logprobs"].as_array().unwrap().len(), 5);
-    assert_eq!(logprobs["text_offset"][1], 5);
-    assert_eq!(logprobs["text_offset"][2], 6);
     let top = logprobs["top_logprobs"][0].as_object().unwrap();
     assert_eq!(top.keys().collect::<Vec<_>>(), ["hello"]);
+}
+
+#[tokio::test]
+async fn text_offsets_count_characters_whole_and_streamed() {
+    let server = TestServer::new(Says::Text("€ hello you"));
+    let mut body = json!({"prompt": "say", "logprobs": 0, "stop": "u"});
+    let (_, answer) = server.post(PATH, &body).await;
+    let whole = &answer["choices"][0]["logprobs"]["text_offset"];
+    // Three bytes of one character, a space, `hello`, a space, y, o.
+    assert_eq!(whole, &json!([0, 0, 0, 1, 2, 7, 8, 9]));
+    body["stream"] = json!(true);
+    let chunks = server.stream(PATH, &body).await;
+    let offsets = |chunk: &String| {
+        let chunk: Value = serde_json::from_str(chunk).ok()?;
+        chunk["choices"][0]["logprobs"]["text_offset"].as_array().cloned()
+    };
+    let streamed: Vec<Value> = chunks.iter().filter_map(offsets).flatten().collect();
+    assert_eq!(&json!(streamed), whole);
+}
+
+#[tokio::test]
+async fn the_chosen_token_is_among_the_most_likely_ones() {
+    let server = TestServer::new(Says::Text("hello"));
+    for (num, expected) in [(0, &["a"][..]), (1, &["hello", "a"])] {
+        let body = json!({"prompt": "say", "logprobs": num, "logit_bias": {"97": 100},
+                          "max_tokens": 1});
+        let (_, answer) = server.post(PATH, &body).await;
+        let logprobs = &answer["choices"][0]["logprobs"];
+        let top = logprobs["top_logprobs"][0].as_object().unwrap();
+        assert_eq!(top.keys().collect::<Vec<_>>(), expected);
+        assert_eq!(top["a"], logprobs["token_logprobs"][0]);
+    }
+}
+
+#[tokio::test]
+async fn without_a_limit_there_are_16_tokens_or_what_fits() {
+    let server = TestServer::new(Says::Anything);
+    for (prompt_len, expected) in [(10, 16), (240, 16), (250, 6)] {
+        let body = json!({"prompt": "x".repeat(prompt_len)});
+        let (status, answer) = server.post(PATH, &body).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer["usage"]["completion_tokens"], expected);
+        assert_eq!(answer["choices"][0]["finish_reason"], "length");
+    }
 }
 
 #[tokio::test]

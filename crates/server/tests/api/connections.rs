@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use russet_engine::EngineSettings;
 use russet_server::{ServerSettings, serve};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::support::{Says, TestServer, chat, wait_for};
+use crate::support::{Says, TestServer, chat, engine_settings, wait_for};
 
 /// A server on a port of its own.
 struct Live {
@@ -95,6 +96,26 @@ async fn eight_at_once_are_all_answered() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_stalls_nobody() {
+    let engine = EngineSettings { cache_tokens: 4096, ..engine_settings() };
+    let server = TestServer::with(Says::Anything, engine, ServerSettings::default());
+    let live = Live::start(server).await;
+    let fields = json!({"stream": true, "logprobs": true, "top_logprobs": 20, "n": 3});
+    let mut slow = live.send(chat(fields)).await;
+    live.server.wait_until_idle().await;
+    let mut other = live.send(chat(json!({"max_tokens": 3}))).await;
+    read_until(&mut other, r#""finish_reason":"length""#).await;
+    // Whatever was not read has waited: megabytes, which no socket buffer holds.
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"0\r\n\r\n") {
+        assert!(slow.read_buf(&mut rest).await.unwrap() > 0, "the stream broke off");
+    }
+    let rest = String::from_utf8(rest).unwrap();
+    assert!(rest.contains("data: [DONE]"));
+    assert_eq!(rest.matches(r#""delta":{"content":""#).count(), 3 * (4096 - 22));
+}
+
+#[tokio::test]
 async fn a_drain_finishes_what_runs_and_refuses_the_rest() {
     let (server, go) = TestServer::gated(Says::Anything, ServerSettings::default());
     let mut live = Live::start(server).await;
@@ -145,7 +166,7 @@ async fn a_stream_without_news_is_kept_alive() {
 async fn a_head_that_does_not_come_ends_the_connection() {
     let header_timeout = Duration::from_millis(100);
     let settings = ServerSettings { header_timeout, ..ServerSettings::default() };
-    let server = TestServer::with(Says::Anything, crate::support::engine_settings(), settings);
+    let server = TestServer::with(Says::Anything, engine_settings(), settings);
     let live = Live::start(server).await;
     let mut client = live.connect().await;
     client.write_all(b"GET /health HTTP/1.1\r\nhost: loc").await.unwrap();
@@ -155,9 +176,21 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_is_refused_with_an_answer() {
+    let settings = ServerSettings { max_body_bytes: 1000, ..ServerSettings::default() };
+    let server = TestServer::with(Says::Anything, engine_settings(), settings);
+    let live = Live::start(server).await;
+    let long = chat(json!({"user": "x".repeat(20 << 20)}));
+    // Sending all of it works, and so does reading the answer then.
+    let mut client = live.send(long).await;
+    let text = read_until(&mut client, "}}").await;
+    assert!(text.starts_with("HTTP/1.1 413"), "{text}");
+}
+
+#[tokio::test]
 async fn more_connections_than_allowed_wait() {
     let settings = ServerSettings { max_connections: 1, ..ServerSettings::default() };
-    let server = TestServer::with(Says::Anything, crate::support::engine_settings(), settings);
+    let server = TestServer::with(Says::Anything, engine_settings(), settings);
     let live = Live::start(server).await;
     let request = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut first = live.connect().await;

@@ -46,11 +46,18 @@ async fn check_chat(fields: Value, param: &str, message: &str) {
 #[tokio::test]
 async fn values_outside_their_ranges() {
     let cases = [
-        (json!({"temperature": -1}), "temperature", "`temperature` is -1; it must be 0 or more"),
+        (json!({"temperature": -1}), "temperature", "`temperature` is -1; it must be a finite"),
+        (json!({"temperature": 1e39}), "temperature", "`temperature` is inf; it must be a finite"),
         (json!({"top_p": 1.5}), "top_p", "`top_p` is 1.5; it must be between 0 and 1"),
         (json!({"min_p": -0.5}), "min_p", "`min_p` is -0.5; it must be between 0 and 1"),
         (json!({"top_k": -2}), "top_k", "`top_k` is -2; it must be at least 1, or 0 or -1"),
         (json!({"repetition_penalty": 0}), "repetition_penalty", "`repetition_penalty` is 0;"),
+        (
+            json!({"repetition_penalty": 1e-40}),
+            "repetition_penalty",
+            "`repetition_penalty` is 0.0000000000000000000000000000000000000001; \
+             it must be between 0.001 and 1000",
+        ),
         (json!({"presence_penalty": 3}), "presence_penalty", "`presence_penalty` is 3; it must"),
         (json!({"frequency_penalty": -3}), "frequency_penalty", "`frequency_penalty` is -3; it"),
         (json!({"max_tokens": 0}), "max_tokens", "`max_tokens` is 0; it must be at least 1"),
@@ -71,7 +78,12 @@ async fn values_outside_their_ranges() {
         (
             json!({"max_tokens": 3, "min_tokens": 4}),
             "min_tokens",
-            "`min_tokens` is 4; it must be at most `max_tokens`",
+            "`min_tokens` is 4; it must be at most `max_tokens`, which is 3",
+        ),
+        (
+            json!({"min_tokens": 235}),
+            "min_tokens",
+            "`min_tokens` is 235; it must be at most `max_tokens`, which is 234",
         ),
     ];
     for (fields, param, message) in cases {
@@ -106,10 +118,30 @@ async fn what_asks_for_nothing_is_accepted() {
         "parallel_tool_calls": true, "user": "me", "metadata": {"a": "b"}, "store": false,
         "service_tier": "auto", "safety_identifier": "x", "prompt_cache_key": "y",
         "reasoning_effort": "low", "modalities": ["text"], "verbosity": "low", "audio": null,
-        "nobody_knows": [1, 2], "max_tokens": 2,
+        "nobody_knows": null, "max_tokens": 2, "stream_options": null,
     });
     let (status, answer) = server().chat(fields).await;
     assert_eq!(status, 200, "{answer}");
+    let body = json!({"prompt": "a", "user": "me", "suffix": "", "nobody_knows": null});
+    let (status, answer) = server().post(LEGACY, &body).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test]
+async fn unknown_fields_are_named() {
+    let message = "`temprature` is not a field of this request; it has OpenAI's fields and \
+                   `top_k`, `min_p`, `repetition_penalty`, `min_tokens`, `ignore_eos`, \
+                   `chat_template_kwargs`";
+    check_chat(json!({"temprature": 0}), "temprature", message).await;
+    let message = "`messages` is not a field of this request; it has OpenAI's fields and \
+                   `top_k`, `min_p`, `repetition_penalty`, `min_tokens`, `ignore_eos`";
+    check(LEGACY, json!({"prompt": "a", "messages": []}), json!("messages"), message).await;
+    let (status, answer) =
+        server().chat(json!({"stream": true, "stream_options": {"every_chunk": true}})).await;
+    let message = "the body is not a valid request: unknown field `every_chunk`, expected \
+                   `include_usage` or `include_obfuscation`";
+    assert_eq!(status, 400);
+    assert!(parts(&answer).0.starts_with(message), "{answer}");
 }
 
 #[tokio::test]
@@ -257,7 +289,13 @@ async fn more_requests_than_may_wait() {
     let engine = EngineSettings { max_waiting: 1, ..engine_settings() };
     let (go, gate) = std::sync::mpsc::channel();
     let server = TestServer::start(Says::Anything, engine, ServerSettings::default(), Some(gate));
-    let body = chat(json!({"n": 3})).to_string();
+    // What is refused for ever is no matter of waiting.
+    let (status, many) = server.chat(json!({"n": 3})).await;
+    let message = "`n` is 3; it must be at most 2 over all prompts";
+    assert_eq!((status, parts(&many).0.as_str()), (400, message));
+    let first = chat(json!({"stream": true})).to_string();
+    let first = server.send(post(CHAT, first)).await;
+    let body = chat(json!({"n": 2})).to_string();
     let response = server.send(post(CHAT, body)).await;
     assert_eq!(response.headers()["retry-after"], "1");
     let (status, full) = answer(response).await;
@@ -265,7 +303,7 @@ async fn more_requests_than_may_wait() {
     assert_eq!(parts(&full).0, "1 requests wait already, which is the limit");
     assert_eq!(parts(&full).1, "rate_limit_error");
     // Those that had a place already give it back.
-    drop(go);
+    drop((go, first));
     server.wait_until_idle().await;
     assert_eq!(server.chat(json!({"n": 2, "max_tokens": 2})).await.0, 200);
 }

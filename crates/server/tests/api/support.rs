@@ -43,6 +43,8 @@ pub(crate) enum Says {
     Anything,
     /// Nothing: it panics.
     Panics,
+    /// `aa`, then it panics.
+    Breaks,
 }
 
 pub(crate) struct TestServer {
@@ -205,6 +207,7 @@ fn logits(tokenizer: &Tokenizer, says: Says, gate: Option<Receiver<()>>) -> Logi
     let script = match &says {
         Says::Text(text) => tokenizer.encode(text, AddSpecial::No).unwrap(),
         Says::Tokens(tokens) => tokens.clone(),
+        Says::Breaks => vec![97; 2],
         Says::Anything | Says::Panics => Vec::new(),
     };
     let (mut last, mut prompt_len) = (Vec::new(), 0);
@@ -230,9 +233,12 @@ fn logits(tokenizer: &Tokenizer, says: Says, gate: Option<Receiver<()>>) -> Logi
                 }
                 Ok(logits)
             }
-            Says::Text(_) | Says::Tokens(_) => {
+            Says::Text(_) | Says::Tokens(_) | Says::Breaks => {
+                let num_said = history.len() - prompt_len;
+                let broken = matches!(says, Says::Breaks) && num_said == script.len();
+                assert!(!broken, "deliberate failure");
                 let mut logits = vec![0.0; VOCAB_LEN];
-                let next = script.get(history.len() - prompt_len).copied().unwrap_or(END);
+                let next = script.get(num_said).copied().unwrap_or(END);
                 logits[next as usize] = 10.0;
                 Ok(logits)
             }

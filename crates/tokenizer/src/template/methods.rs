@@ -4,7 +4,7 @@
 //! inputs, those it lacks, and those where its notion of white space is not Python's.
 
 use minijinja::formatting::FormatStyle;
-use minijinja::value::{Tuple, ValueKind, from_args};
+use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
 
@@ -47,9 +47,13 @@ fn text_method(
 ) -> Result<Option<Value>, Error> {
     let value = match method {
         "strip" | "lstrip" | "rstrip" => strip(text, method, args)?.into(),
-        "split" => Value::from(split(text, args)?),
-        "rsplit" => Value::from(rsplit(text, args)?),
-        "splitlines" => Value::from(split_lines(text, args)?),
+        "split" => Value::from(split(text, &positional(args, &["sep", "maxsplit"])?)?),
+        "rsplit" => Value::from(rsplit(text, &positional(args, &["sep", "maxsplit"])?)?),
+        "splitlines" => Value::from(split_lines(text, &positional(args, &["keepends"])?)?),
+        "title" | "swapcase" => {
+            let () = from_args(args)?;
+            if method == "title" { title(text) } else { swap_case(text) }.into()
+        }
         "partition" | "rpartition" => partition(text, method, args)?,
         "removeprefix" => {
             let (prefix,): (&str,) = from_args(args)?;
@@ -69,15 +73,53 @@ fn text_method(
         }
         "format" => operators::format(state, FormatStyle::StrFormat, text, args)?,
         "ljust" | "rjust" | "center" | "zfill" => pad(state, text, method, args)?,
-        "index" => {
+        "index" | "rindex" => {
             let (what,): (&str,) = from_args(args)?;
             let missing = || Error::new(ErrorKind::InvalidOperation, "substring not found");
-            let at = text.find(what).ok_or_else(missing)?;
+            let at = if method == "index" { text.find(what) } else { text.rfind(what) };
+            let at = at.ok_or_else(missing)?;
             text[..at].chars().count().into()
         }
         _ => return Ok(None),
     };
     Ok(Some(value))
+}
+
+/// The arguments with those given by name at their places; `none` where one between is missing.
+fn positional(args: &[Value], names: &[&str]) -> Result<Vec<Value>, Error> {
+    let Some((last, first)) = args.split_last().filter(|(last, _)| last.is_kwargs()) else {
+        return Ok(args.to_vec());
+    };
+    let named = Kwargs::try_from(last.clone())?;
+    let mut args = first.to_vec();
+    for name in names.iter().skip(first.len()) {
+        args.push(named.get::<Option<Value>>(name)?.unwrap_or(Value::from(())));
+    }
+    named.assert_all_used()?;
+    Ok(args)
+}
+
+/// `str.title`: a letter after anything but a letter is a capital.
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut after_letter = false;
+    for c in text.chars() {
+        if after_letter {
+            out.extend(c.to_lowercase())
+        } else {
+            out.extend(c.to_uppercase())
+        }
+        after_letter = c.is_uppercase() || c.is_lowercase();
+    }
+    out
+}
+
+fn swap_case(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_uppercase() { out.extend(c.to_lowercase()) } else { out.extend(c.to_uppercase()) }
+    }
+    out
 }
 
 fn strip<'t>(text: &'t str, method: &str, args: &[Value]) -> Result<&'t str, Error> {

@@ -33,7 +33,9 @@ pub(super) fn rewrite(source: &str) -> Result<Rewritten, usize> {
                 }
             }
             Part::Opaque(text) => {
-                largest_uncounted_bytes = largest_uncounted_bytes.max(text.len());
+                if !text.starts_with("{#") {
+                    largest_uncounted_bytes = largest_uncounted_bytes.max(text.len());
+                }
                 out.push_str(text);
             }
             Part::Tag(open, content, close) => {
@@ -125,6 +127,11 @@ mod tests {
         let text = "x".repeat(100);
         assert_eq!(tag(&text), format!("x{{{{__raw(100)}}}}{}", &text[1..]));
         assert_eq!(rewrite(&" ".repeat(100)).unwrap().largest_uncounted_bytes, 100);
+        let raw = format!("{{% raw %}}{text}{{% endraw %}}");
+        assert!(rewrite(&raw).unwrap().largest_uncounted_bytes >= 100);
+        // A comment is never output.
+        let comment = rewrite(&format!("{{# {text} #}}")).unwrap();
+        assert_eq!(comment.largest_uncounted_bytes, SMALL_CHUNK_BYTES);
     }
 
     #[test]

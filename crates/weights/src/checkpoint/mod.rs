@@ -158,6 +158,14 @@ impl Checkpoint {
         self.find(at.into(), part).is_some()
     }
 
+    /// Errors if the model has this tensor, which its architecture has no place for.
+    pub fn refuse(&self, at: impl Into<RoleAt>, part: Part) -> Result<(), Error> {
+        match self.find(at.into(), part) {
+            Some((name, _)) => Err(Error::tensor(&name, TensorError::Unexpected)),
+            None => Ok(()),
+        }
+    }
+
     /// The matrix of `at`, `rows` outputs by `cols` inputs. Another shape is an error.
     pub fn matrix(
         &self,

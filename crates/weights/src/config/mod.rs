@@ -23,6 +23,10 @@ pub struct Config {
     entries: BTreeMap<String, Entry>,
 }
 
+/// Objects in objects that are read as configurations. Each level is one more copy of all it holds;
+/// real files have three.
+const MAX_DEPTH: usize = 8;
+
 #[derive(Debug)]
 struct Entry {
     value: Value,
@@ -38,14 +42,14 @@ impl Config {
     }
 
     pub(crate) fn from_object(object: Map<String, Value>) -> Self {
-        Self::nested(String::new(), object)
+        Self::nested(String::new(), object, MAX_DEPTH)
     }
 
-    fn nested(prefix: String, object: Map<String, Value>) -> Self {
+    fn nested(prefix: String, object: Map<String, Value>, depth: usize) -> Self {
         let entry = |(key, value): (String, Value)| {
             let child = match &value {
-                Value::Object(inner) if value::tagged_float(inner).is_none() => {
-                    Some(Self::nested(format!("{prefix}{key}."), inner.clone()))
+                Value::Object(inner) if depth > 1 && value::tagged_float(inner).is_none() => {
+                    Some(Self::nested(format!("{prefix}{key}."), inner.clone(), depth - 1))
                 }
                 _ => None,
             };
@@ -257,6 +261,16 @@ mod tests {
         for text in ["", "[]", "{", "{\"a\": NaN}", "nul"] {
             assert!(matches!(Config::parse(text), Err(Error::Json { .. })), "{text}");
         }
+        // Real configurations nest two or three objects; what lies deeper is never understood.
+        let nested = format!("{}1{}", "{\"a\": ".repeat(100), "}".repeat(100));
+        let config = Config::parse(&nested).unwrap();
+        let mut inner = &config;
+        while let Ok(Some(next)) = inner.object("a") {
+            inner = next;
+        }
+        assert_eq!(config.unread().len(), 0);
+        let error = inner.object("a").unwrap_err().to_string();
+        assert!(error.starts_with("config key a.a.a.a.a.a.a.a: an object expected"), "{error}");
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(5000), "]".repeat(5000));
         assert!(matches!(Config::parse(&deep), Err(Error::Json { .. })));
     }

@@ -11,6 +11,9 @@ pub enum TensorError {
         /// Role and part.
         role: String,
     },
+    /// The file has it and the architecture has not.
+    #[error("the architecture has no such tensor")]
+    Unexpected,
     /// Another shape than the configuration implies.
     #[error("shape {found:?}, {expected:?} expected")]
     Shape {

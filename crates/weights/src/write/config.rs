@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ARCHITECTURE;
 use super::encode::GROUP;
-use super::plan::Plan;
+use super::plan::{Plan, not_exact};
 use crate::Error;
 use crate::gguf::GgufFile;
 
@@ -24,14 +24,34 @@ pub(super) fn config_json(source: &GgufFile, plan: &Plan<'_>) -> Result<String, 
     }
     config.insert("head_dim".into(), head_dim(source)?.into());
     config.insert("hidden_act".into(), "silu".into());
-    let has = |end: &str| plan.outputs.iter().any(|output| output.name.ends_with(end));
-    config.insert("attention_bias".into(), has("self_attn.q_proj.bias").into());
-    config.insert("mlp_bias".into(), has("mlp.up_proj.bias").into());
+    config.insert("attention_bias".into(), bias_flag(plan, ATTENTION)?.into());
+    config.insert("mlp_bias".into(), bias_flag(plan, MLP)?.into());
     if let Some(quantization) = quantization(plan) {
         config.insert("quantization".into(), quantization.clone());
         config.insert("quantization_config".into(), quantization);
     }
     Ok(format!("{:#}\n", Value::Object(config)))
+}
+
+/// The projections that each flag for biases stands for.
+const ATTENTION: [&str; 4] =
+    [".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn.o_proj"];
+const MLP: [&str; 3] = [".mlp.gate_proj", ".mlp.up_proj", ".mlp.down_proj"];
+
+/// Whether all `projections` have a bias in every layer. Some alone cannot be written.
+fn bias_flag<const N: usize>(plan: &Plan<'_>, projections: [&str; N]) -> Result<bool, Error> {
+    let with = |part: &'static str| {
+        plan.outputs.iter().filter(move |output| {
+            let path = output.name.strip_suffix(part);
+            path.is_some_and(|path| projections.iter().any(|end| path.ends_with(end)))
+        })
+    };
+    let Some(first) = with(".bias").next() else { return Ok(false) };
+    if with(".bias").count() == with(".weight").count() {
+        return Ok(true);
+    }
+    let reason = "llama's projections have biases all together or not at all";
+    Err(not_exact(&first.name, first.source, reason))
 }
 
 /// The size of a head, all of which must be rotated: llama in MLX knows no other way.

@@ -1,10 +1,13 @@
 //! A folder that appears under its name only when it is complete and on disk.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, WriteError};
+
+/// Names to try for a folder being written.
+const MAX_ATTEMPTS: usize = 100;
 
 /// A folder being written under another name. Dropping it unfinished removes it.
 pub(super) struct NewFolder {
@@ -17,11 +20,22 @@ impl NewFolder {
         if target.symlink_metadata().is_ok() {
             return Err(WriteError::Exists { path: target.to_owned() }.into());
         }
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".partial-{}", std::process::id()));
-        let partial = target.with_file_name(name);
-        fs::create_dir(&partial).map_err(|source| Error::io(&partial, source))?;
-        Ok(Self { partial, target: target.to_owned() })
+        let name = target.file_name().unwrap_or_default();
+        let id = std::process::id();
+        // In containers, a process that was killed or is elsewhere may have had the same number.
+        let mut attempt = 0;
+        loop {
+            let mut name = name.to_owned();
+            name.push(format!(".partial-{id}-{attempt}"));
+            let partial = target.with_file_name(name);
+            match fs::create_dir(&partial) {
+                Ok(()) => return Ok(Self { partial, target: target.to_owned() }),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists && attempt < MAX_ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(source) => return Err(Error::io(&partial, source)),
+            }
+        }
     }
 
     pub(super) fn write_text(&self, name: &str, text: &str) -> Result<(), Error> {

@@ -35,7 +35,11 @@ fn model() -> Gguf {
         .tensor("blk.0.attn_q.weight", &dims(8), 3, blocks(8, 2, 16))
         .tensor("blk.0.attn_k.weight", &dims(4), 2, blocks(4, 1, 16))
         .tensor("blk.0.attn_v.weight", &dims(4), 3, blocks(4, 2, 16))
+        .tensor("blk.0.attn_output.weight", &[2, 1], 1, vec![0, 0x3c, 0, 0x40])
+        .floats("blk.0.attn_q.bias", &[8], &[0.0; 8])
         .floats("blk.0.attn_k.bias", &[4], &[0.0, 1.0, 2.0, 3.0])
+        .floats("blk.0.attn_v.bias", &[4], &[0.0; 4])
+        .floats("blk.0.attn_output.bias", &[1], &[0.0])
         .tensor("blk.0.ffn_down.weight", &[2, 1], 1, vec![0, 0x3c, 0, 0x40])
 }
 
@@ -92,7 +96,7 @@ fn every_weight_stays_the_same_number() {
             .unwrap();
     assert_eq!(heard[0], (0, written.num_tensor_bytes));
     assert_eq!(heard[heard.len() - 1], (written.num_tensor_bytes, written.num_tensor_bytes));
-    assert_eq!(written.num_tensors, 4 * 3 + 3);
+    assert_eq!(written.num_tensors, 4 * 3 + 7);
     let layout = ArchLayout { gguf_qk_rows: QkRows::Pairs, ..ArchLayout::default() };
     let gguf = Checkpoint::open(&path).unwrap().with_layout(layout);
     let mlx = Checkpoint::open(&out).unwrap();
@@ -112,6 +116,8 @@ fn every_weight_stays_the_same_number() {
     let config = mlx.config();
     assert_eq!(config.model_type().unwrap(), "llama");
     assert!(config.require::<bool>("tie_word_embeddings").unwrap());
+    assert!(config.require::<bool>("attention_bias").unwrap());
+    assert!(!config.require::<bool>("mlp_bias").unwrap());
     assert_eq!(config.require::<usize>("head_dim").unwrap(), 4);
     assert_eq!(mlx.generation().eos_token_ids, [2]);
     assert_eq!(std::fs::read_to_string(out.join("tokenizer.json")).unwrap(), "{}");
@@ -141,6 +147,10 @@ fn a_failed_conversion_leaves_nothing_behind() {
     not_exact(refuse(file), "output.weight");
     let file = model().floats("rope_freqs.weight", &[1], &[1.0]);
     not_exact(refuse(file), "rope_freqs.weight");
+    // The flag of config.json stands for four projections in every layer.
+    let mut some = model();
+    some.tensors.retain(|tensor| tensor.name != "blk.0.attn_v.bias");
+    not_exact(refuse(some), "model.layers.0.self_attn.k_proj.bias");
     let Error::Unused { keys, .. } = refuse(model().uint("llama.expert_count", 8)) else {
         panic!("an unknown key was dropped")
     };
@@ -149,6 +159,19 @@ fn a_failed_conversion_leaves_nothing_behind() {
     assert!(partial.contains("rope_dim: 2 is not supported"), "{partial}");
     let other = refuse(Gguf::new("qwen2")).to_string();
     assert_eq!(other, "architecture qwen2 is not converted; accepted: llama");
+}
+
+/// In a container every process may have the same number, also one that was killed.
+#[test]
+fn what_a_killed_process_left_does_not_matter() {
+    let folder = TempDir::new().unwrap();
+    let (path, out) = (model().save(&folder), folder.path().join("out"));
+    let left = folder.path().join(format!("out.partial-{}-0", std::process::id()));
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("config.json"), "{").unwrap();
+    write_mlx_from_gguf(&path, &out, TOKENIZER, &mut |_, _| {}).unwrap();
+    Checkpoint::open(&out).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
 }
 
 #[test]
