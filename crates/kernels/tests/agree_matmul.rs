@@ -21,17 +21,19 @@ fn executor(isa: Isa, threads: usize) -> Executor {
     )
 }
 
-/// Rows of activations of all kinds: random, extreme, sparse, tiny, huge.
+/// Rows of activations of all kinds: random, extreme, sparse, tiny, huge, with an outlier.
 fn rows(random: &mut Random, cols: usize) -> Vec<f32> {
     let mut x = random.floats(MAX_ROWS * cols);
     for (row, x) in x.chunks_exact_mut(cols).enumerate() {
         for (k, x) in x.iter_mut().enumerate() {
-            match row % 6 {
+            match row % 7 {
                 1 => *x = x.signum(),
                 2 => *x = 1.0,
                 3 => *x = if k % 40 == 3 { 1e4 * *x } else { 0.0 },
                 4 => *x *= 1e-20,
                 5 => *x = -1.0,
+                // A block that stands out: it is coded twice.
+                6 if k / 32 == 1 => *x *= 300.0,
                 _ => {}
             }
         }
@@ -113,13 +115,19 @@ fn results_do_not_depend_on_rows_or_threads() {
 
 /// What int8 activations stand for: an independent, plain statement of the quantisation.
 fn quantised(x: &[f32]) -> Vec<f64> {
-    let block = |x: &[f32]| {
-        let largest = x.iter().fold(0f32, |m, v| m.max(v.abs()));
-        let scale = largest / 127.0;
-        let code = |v: &f32| (v * (127.0 / largest)).round_ties_even();
-        let value =
-            |v: &f32| if largest == 0.0 { 0.0 } else { f64::from(code(v)) * f64::from(scale) };
-        x.iter().map(value).collect::<Vec<_>>()
+    let scale = |x: &[f32]| x.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0;
+    let code = |x: &[f32]| -> Vec<f32> {
+        let scale = scale(x);
+        let round = |v: &f32| if scale == 0.0 { 0.0 } else { (v / scale).round_ties_even() };
+        x.iter().map(|v| round(v) * scale).collect()
+    };
+    let blocks = x.len().next_multiple_of(64) / 32;
+    let mean = x.chunks(32).map(scale).sum::<f32>() / blocks as f32;
+    let block = |x: &[f32]| -> Vec<f64> {
+        let first = code(x);
+        let left: Vec<f32> = x.iter().zip(&first).map(|(x, first)| x - first).collect();
+        let second = if scale(x) > 2.5 * mean { code(&left) } else { vec![0.0; x.len()] };
+        first.iter().zip(second).map(|(a, b)| f64::from(*a) + f64::from(b)).collect()
     };
     x.chunks(32).flat_map(block).collect()
 }
@@ -137,11 +145,11 @@ fn check_against_f64(
             let matrix =
                 PackedMatrix::pack(&exec, &owned.view(), RowMap::Identity).expect("a checked view");
             let x = rows(&mut random, owned.cols);
-            let y = product(&exec, &matrix, &x[..6 * owned.cols], precision);
+            let y = product(&exec, &matrix, &x[..7 * owned.cols], precision);
             let mut weights = vec![0.0; owned.cols];
             for n in 0..owned.rows {
                 matrix.dequantize_row(n, &mut weights);
-                for m in 0..6 {
+                for m in 0..7 {
                     let x = round(&exec, owned, &x[m * owned.cols..(m + 1) * owned.cols]);
                     let terms = weights.iter().zip(&x).map(|(w, x)| f64::from(*w) * x);
                     let size: f64 = terms.clone().map(f64::abs).sum();

@@ -2,8 +2,8 @@
 
 use super::Operand;
 use super::chunk::{Chunk, MAX_CHUNK_ROWS};
+use super::int8::residual;
 use crate::pack::Form;
-use crate::quant::BLOCK;
 use crate::{Executor, PackedMatrix};
 
 /// How exact a product is.
@@ -14,10 +14,13 @@ pub enum Precision {
     /// For quantised weights, activations as the sum of two int8 codes (about 15 bits); else as
     /// `Exact`. Twice the integer products of `Fast` on weights that are read once.
     Fine,
-    /// int8 activations for quantised weights, bf16 activations for bf16 weights where the CPU
-    /// multiplies them.
+    /// For quantised weights int8 activations, blocks that stand out coded twice; for bf16 weights
+    /// bf16 activations where the CPU multiplies them.
     Fast,
 }
+
+/// How many times the mean scale of its row a block's scale must be to be coded twice in `Fast`.
+const OUTLIER_RATIO: f32 = 2.5;
 
 /// Rows of activations; buffers are reused from one `prepare` to the next.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(crate) struct Forms {
     pub(crate) seeds: Vec<(u8, usize)>,
     /// Groups whose sums biases are multiplied with.
     pub(crate) group_sums: Vec<usize>,
+    /// Blocks above so many times the mean scale of their row are coded twice.
+    pub(crate) outlier_ratio: f32,
 }
 
 /// Elements below which more threads do not pay.
@@ -143,17 +148,17 @@ fn fill(
 
 /// Each row, then what is left of it after its int8 codes: `[2 * rows, cols]`.
 fn with_residuals(exec: &Executor, x: &[f32], cols: usize) -> Vec<f32> {
-    let mut split = Vec::with_capacity(2 * x.len());
-    for row in x.chunks_exact(cols) {
-        split.extend_from_slice(row);
-        for block in row.chunks(BLOCK) {
-            let mut padded = [0.0; BLOCK];
-            padded[..block.len()].copy_from_slice(block);
-            let mut codes = [0; BLOCK];
-            let scale = exec.kernels().quantize_block(&padded, &mut codes);
-            let residual = |(x, code): (&f32, &i8)| f32::from(*code).mul_add(-scale, *x);
-            split.extend(block.iter().zip(&codes).map(residual));
-        }
+    let mut split = vec![0.0; 2 * x.len()];
+    let mut pairs: Vec<&mut [f32]> = split.chunks_exact_mut(2 * cols).collect();
+    let fill = |i: usize, pair: &mut &mut [f32]| {
+        let (row, left) = pair.split_at_mut(cols);
+        row.copy_from_slice(&x[i * cols..(i + 1) * cols]);
+        residual(exec.kernels(), row, left);
+    };
+    if x.len() < MIN_PARALLEL {
+        pairs.iter_mut().enumerate().for_each(|(i, pair)| fill(i, pair));
+    } else {
+        exec.pool().for_each(&mut pairs, fill);
     }
     split
 }
@@ -175,6 +180,8 @@ impl Forms {
     fn gather(&mut self, exec: &Executor, matrices: &[&PackedMatrix], precision: Precision) {
         self.seeds.clear();
         self.group_sums.clear();
+        let is_fast = precision == Precision::Fast;
+        self.outlier_ratio = if is_fast { OUTLIER_RATIO } else { f32::INFINITY };
         let needs = |wanted| move |m: &&PackedMatrix| Operand::of(exec, m, precision) == wanted;
         self.float = matrices.iter().any(needs(Operand::Float));
         self.bf16 = matrices.iter().any(needs(Operand::Bf16));

@@ -5,8 +5,9 @@
 //!
 //! - integer codes: with `s` the scale, `b` the bias of a group and `a` the scale of a block of 32
 //!   activations, `acc = b * Σ(a * q) + acc` at the start of each group, then `acc = s * (a * Σ
-//!   code * q) + acc` per block (per half block where groups are of 16). `*` `+` is one fused
-//!   operation and the inner sums are exact integers.
+//!   code * q) + acc` per block (per half block where groups are of 16), at last the same for the
+//!   second codes of outlier blocks. `*` `+` is one fused operation and the inner sums are exact
+//!   integers.
 //! - floats: two accumulators, for even and odd columns, added at the end.
 //!
 //! All implementations are therefore equal bit for bit, except that bf16 dot products (where the
@@ -14,6 +15,7 @@
 
 mod activations;
 mod chunk;
+mod int8;
 mod output;
 
 use std::ops::Range;
@@ -26,7 +28,8 @@ use crate::{Executor, PackedMatrix};
 pub use crate::pack::{DenseTile, IntTile};
 pub use activations::{Activations, Precision};
 pub use chunk::Chunk;
-pub(crate) use chunk::{MAX_CHUNK_ROWS, quantize_block};
+pub(crate) use chunk::MAX_CHUNK_ROWS;
+pub(crate) use int8::{Codes, Int8, RowCodes, quantize};
 pub(crate) use output::Output;
 
 use crate::pack::TILE_ROWS;
@@ -43,8 +46,8 @@ pub trait MatMul {
         false
     }
 
-    /// Quantises 32 activations: the scale is returned, `x = scale * code`.
-    fn quantize_block(&self, x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32;
+    /// Appends `x`, whole blocks of 32 activations, as codes.
+    fn quantize(&self, x: &[f32], out: &mut RowCodes);
 
     /// `out[r]` = outputs of activation row `r`, int8 activations.
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]);

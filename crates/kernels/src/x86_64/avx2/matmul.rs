@@ -7,8 +7,7 @@ mod int8;
 use std::ops::Range;
 
 use super::Avx2;
-use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul};
-use crate::quant::BLOCK;
+use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul, RowCodes};
 
 /// Rows of half a tile: the lanes of a register.
 const LANES: usize = 8;
@@ -29,9 +28,9 @@ macro_rules! with_rows {
 use with_rows;
 
 impl MatMul for Avx2 {
-    fn quantize_block(&self, x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
+    fn quantize(&self, x: &[f32], out: &mut RowCodes) {
         // SAFETY: `self` proves the features.
-        unsafe { quantize_block(x, codes) }
+        unsafe { quantize(x, out) }
     }
 
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
@@ -62,8 +61,8 @@ fn passes(chunk: &Chunk) -> impl Iterator<Item = Range<usize>> {
 
 /// The definition, compiled for this ISA.
 #[target_feature(enable = "avx2")]
-fn quantize_block(x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
-    matmul::quantize_block(x, codes)
+fn quantize(x: &[f32], out: &mut RowCodes) {
+    matmul::quantize(x, out);
 }
 
 /// The definition, compiled for this ISA.

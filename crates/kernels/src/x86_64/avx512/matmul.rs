@@ -4,8 +4,7 @@ mod float;
 mod int8;
 
 use super::Avx512;
-use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul};
-use crate::quant::BLOCK;
+use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul, RowCodes};
 
 /// Calls `$function::<$generics, R>($arguments)` with R = `$rows`, one to twelve.
 macro_rules! with_rows {
@@ -34,9 +33,9 @@ impl MatMul for Avx512 {
         self.has_bf16
     }
 
-    fn quantize_block(&self, x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
+    fn quantize(&self, x: &[f32], out: &mut RowCodes) {
         // SAFETY: `self` proves the features.
-        unsafe { quantize_block(x, codes) }
+        unsafe { quantize(x, out) }
     }
 
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
@@ -63,8 +62,8 @@ impl MatMul for Avx512 {
 
 /// The definition, compiled for this ISA.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-fn quantize_block(x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
-    matmul::quantize_block(x, codes)
+fn quantize(x: &[f32], out: &mut RowCodes) {
+    matmul::quantize(x, out);
 }
 
 /// The definition, compiled for this ISA.

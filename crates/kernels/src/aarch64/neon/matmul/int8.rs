@@ -11,7 +11,7 @@ use std::ops::Range;
 use russet_tensor::FloatType;
 
 use super::{LANES, with_rows};
-use crate::matmul::{Chunk, IntTile, Lanes};
+use crate::matmul::{Chunk, Codes, IntTile, Lanes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -73,8 +73,8 @@ macro_rules! kernels {
                 out: &mut [Lanes],
             ) {
                 let rows = job.chunk.rows();
-                let quads = job.chunk.int8.codes.as_chunks::<4>().0;
-                let quads = quads.chunks_exact(STEP / 4 * rows);
+                let int8 = &job.chunk.int8;
+                let quads = int8.all.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
                 let mut acc = [[vdupq_n_f32(0.0); 2]; R];
                 let mut scale = [vdupq_n_f32(0.0); 2];
                 let mut num_groups = 0;
@@ -83,20 +83,40 @@ macro_rules! kernels {
                         scale = start_group(job, header, num_groups, &mut acc);
                         num_groups += 1;
                     }
-                    let mut sums = seeds::<KIND, STEP, R>(job, s);
+                    let mut sums = seeds::<KIND, STEP, R>(job, &int8.all, s);
                     add_step::<KIND, R>(job, step.codes, quads, &mut sums);
-                    let first = s * STEP / BLOCK * job.chunk.rows() + job.first;
-                    let x_scales = &job.chunk.int8.scales[first..][..R];
-                    for r in 0..R {
-                        for q in 0..2 {
-                            let sum = vcvtq_f32_s32(sums[r][q]);
-                            let sum = vmulq_f32(sum, vdupq_n_f32(x_scales[r]));
-                            acc[r][q] = vfmaq_f32(acc[r][q], scale[q], sum);
-                        }
-                    }
+                    let x_scales = &int8.all.scales[s * STEP / BLOCK * rows + job.first..];
+                    add_scaled(&mut acc, scale, sums, x_scales);
                 }
+                add_outliers::<KIND, STEP, R>(job, &mut acc);
                 for (out, acc) in out[job.first..].iter_mut().zip(acc) {
                     store(out, job.lane, acc);
+                }
+            }
+
+            /// Adds the products of the outlier blocks' second codes.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn add_outliers<const KIND: u8, const STEP: usize, const R: usize>(
+                job: &Job<'_>,
+                acc: &mut [Eight<float32x4_t>; R],
+            ) {
+                let (form, rows) = (job.tile.form, job.chunk.rows());
+                let int8 = &job.chunk.int8;
+                let mut quads =
+                    int8.rest.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows).enumerate();
+                let x_scales = int8.rest.scales.chunks_exact(rows);
+                for (&block, x_scales) in int8.outliers.iter().zip(x_scales) {
+                    let codes = job.tile.block(block);
+                    let codes = codes.chunks_exact(codes.len() / (BLOCK / STEP));
+                    let groups =
+                        (block * BLOCK..).step_by(STEP).map(|col| job.tile.group(col / form.group));
+                    for ((codes, group), (s, quads)) in codes.zip(groups).zip(&mut quads) {
+                        let scale = load_floats(form.scale, group, job.lane);
+                        let mut sums = seeds::<KIND, STEP, R>(job, &int8.rest, s);
+                        add_step::<KIND, R>(job, codes, quads, &mut sums);
+                        add_scaled(acc, scale, sums, &x_scales[job.first..]);
+                    }
                 }
             }
 
@@ -189,11 +209,12 @@ fn start_group<const R: usize>(
 #[target_feature(enable = "neon")]
 fn seeds<const KIND: u8, const STEP: usize, const R: usize>(
     job: &Job<'_>,
+    codes: &Codes,
     s: usize,
 ) -> [Eight<int32x4_t>; R] {
-    let (rows, int8) = (job.chunk.rows(), &job.chunk.int8);
-    let seeds = &int8.seeds(job.tile.form.offset, STEP)[s * rows + job.first..][..R];
-    let sixteens = &int8.sums[s * (STEP / 16) * rows..][..STEP / 16 * rows];
+    let rows = job.chunk.rows();
+    let seeds = &codes.seeds(job.tile.form.offset, STEP)[s * rows + job.first..][..R];
+    let sixteens = &codes.sums[s * (STEP / 16) * rows..][..STEP / 16 * rows];
     let mut starts = [[vdupq_n_s32(0); 2]; R];
     for r in 0..R {
         let mut seed = seeds[r];
@@ -205,6 +226,24 @@ fn seeds<const KIND: u8, const STEP: usize, const R: usize>(
         starts[r] = [vdupq_n_s32(seed); 2];
     }
     starts
+}
+
+/// `acc[r] += scale * (sums[r] * x_scales[r])`
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_scaled<const R: usize>(
+    acc: &mut [Eight<float32x4_t>; R],
+    scale: Eight<float32x4_t>,
+    sums: [Eight<int32x4_t>; R],
+    x_scales: &[f32],
+) {
+    let x_scales = &x_scales[..R];
+    for r in 0..R {
+        for q in 0..2 {
+            let sum = vmulq_f32(vcvtq_f32_s32(sums[r][q]), vdupq_n_f32(x_scales[r]));
+            acc[r][q] = vfmaq_f32(acc[r][q], scale[q], sum);
+        }
+    }
 }
 
 /// The signed codes of four rows: of the first four columns of a line and, if it has eight, of the

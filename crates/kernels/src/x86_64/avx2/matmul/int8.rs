@@ -48,8 +48,8 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(job: &Job<'_>, o
     let (form, int8) = (job.tile.form, &job.chunk.int8);
     let (rows, first) = (job.chunk.rows(), job.first);
     let tables = tables(form.codes);
-    let quads = int8.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
-    let seeds = int8.seeds(form.offset, STEP).chunks_exact(rows);
+    let quads = int8.all.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
+    let seeds = int8.all.seeds(form.offset, STEP).chunks_exact(rows);
     let mut group_sums = int8.group_sums(form.group).chunks_exact(rows);
     let mut acc = [_mm256_setzero_ps(); R];
     let mut scale = _mm256_setzero_ps();
@@ -68,16 +68,54 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(job: &Job<'_>, o
             }
         }
         let sums = add_step::<KIND, R>(job, step.codes, quads, tables);
-        let seeds = &seeds[first..][..R];
-        let x_scales = &int8.scales[s * STEP / BLOCK * rows + first..][..R];
-        for r in 0..R {
-            let sum = _mm256_add_epi32(sums[r], _mm256_set1_epi32(seeds[r]));
-            let sum = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(x_scales[r]));
-            acc[r] = _mm256_fmadd_ps(scale, sum, acc[r]);
-        }
+        let x_scales = &int8.all.scales[s * STEP / BLOCK * rows + first..];
+        add_scaled(&mut acc, scale, sums, (&seeds[first..], x_scales));
     }
+    add_outliers::<KIND, STEP, R>(job, tables, &mut acc);
     for (out, acc) in out[first..].iter_mut().zip(acc) {
         store(out, job.lane, acc);
+    }
+}
+
+/// Adds the products of the outlier blocks' second codes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_outliers<const KIND: u8, const STEP: usize, const R: usize>(
+    job: &Job<'_>,
+    tables: (__m256i, __m256i),
+    acc: &mut [__m256; R],
+) {
+    let (form, int8) = (job.tile.form, &job.chunk.int8);
+    let (rows, first) = (job.chunk.rows(), job.first);
+    let quads = int8.rest.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
+    let seeds = int8.rest.seeds(form.offset, STEP).chunks_exact(rows);
+    let mut steps = quads.zip(seeds);
+    for (&block, x_scales) in int8.outliers.iter().zip(int8.rest.scales.chunks_exact(rows)) {
+        let codes = job.tile.block(block);
+        let codes = codes.chunks_exact(codes.len() / (BLOCK / STEP));
+        let groups = (block * BLOCK..).step_by(STEP).map(|col| job.tile.group(col / form.group));
+        for ((codes, group), (quads, seeds)) in codes.zip(groups).zip(&mut steps) {
+            let scale = load_floats(form.scale, group, job.lane);
+            let sums = add_step::<KIND, R>(job, codes, quads, tables);
+            add_scaled(acc, scale, sums, (&seeds[first..], &x_scales[first..]));
+        }
+    }
+}
+
+/// `acc[r] += scale * ((sums[r] + seeds[r]) * x_scales[r])`
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_scaled<const R: usize>(
+    acc: &mut [__m256; R],
+    scale: __m256,
+    sums: [__m256i; R],
+    (seeds, x_scales): (&[i32], &[f32]),
+) {
+    let (seeds, x_scales) = (&seeds[..R], &x_scales[..R]);
+    for r in 0..R {
+        let sum = _mm256_add_epi32(sums[r], _mm256_set1_epi32(seeds[r]));
+        let sum = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(x_scales[r]));
+        acc[r] = _mm256_fmadd_ps(scale, sum, acc[r]);
     }
 }
 

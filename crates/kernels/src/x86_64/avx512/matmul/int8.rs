@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use russet_tensor::FloatType;
 
 use super::with_rows;
-use crate::matmul::{Chunk, IntTile, Lanes};
+use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -52,9 +52,9 @@ fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usi
     let block_bytes = BLOCK * TILE_ROWS / if KIND == BYTE { 1 } else { 2 };
     // Zipped exact chunks of constant length compile to one counter and no bounds checks.
     let strips = tile.bytes.chunks_exact(layout.strip_bytes());
-    let quads = int8.codes.as_chunks::<4>().0.chunks_exact(QUADS * R * STRIP);
-    let seeds = int8.seeds(form.offset, STEP).chunks_exact(halves * R * STRIP);
-    let x_scales = int8.scales.chunks_exact(R * STRIP);
+    let quads = int8.all.codes.as_chunks::<4>().0.chunks_exact(QUADS * R * STRIP);
+    let seeds = int8.all.seeds(form.offset, STEP).chunks_exact(halves * R * STRIP);
+    let x_scales = int8.all.scales.chunks_exact(R * STRIP);
     let mut groups =
         Groups { ty: form.scale, biased: form.biased, sums: int8.group_sums(form.group) };
     let is_scale_of_block = form.group <= BLOCK;
@@ -74,16 +74,54 @@ fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usi
                 let codes = &codes[half * block_bytes / halves..][..block_bytes / halves];
                 let quads = &quads[half * QUADS / halves * R..][..QUADS / halves * R];
                 let sums = step::<KIND, R>(codes, quads, &seeds[half * R..][..R], table);
-                for r in 0..R {
-                    let sum = _mm512_cvtepi32_ps(sums[r]);
-                    let sum = _mm512_mul_ps(sum, _mm512_set1_ps(x_scales[r]));
-                    acc[r] = _mm512_fmadd_ps(scale, sum, acc[r]);
-                }
+                add_scaled(&mut acc, scale, sums, x_scales);
             }
         }
     }
+    add_outliers::<KIND, STEP, R>(tile, int8, table, &mut acc);
     for (out, acc) in out.iter_mut().zip(acc) {
         store(out, acc);
+    }
+}
+
+/// Adds the products of the outlier blocks' second codes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
+fn add_outliers<const KIND: u8, const STEP: usize, const R: usize>(
+    tile: &IntTile<'_>,
+    int8: &Int8,
+    table: __m512i,
+    acc: &mut [__m512; R],
+) {
+    let form = tile.form;
+    let quads = int8.rest.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * R);
+    let seeds = int8.rest.seeds(form.offset, STEP).chunks_exact(R);
+    let mut steps = quads.zip(seeds);
+    for (&block, x_scales) in int8.outliers.iter().zip(int8.rest.scales.chunks_exact(R)) {
+        let codes = tile.block(block);
+        let codes = codes.chunks_exact(codes.len() / (BLOCK / STEP));
+        let groups = (block * BLOCK..).step_by(STEP).map(|col| tile.group(col / form.group));
+        for ((codes, group), (quads, seeds)) in codes.zip(groups).zip(&mut steps) {
+            let scale = load_floats(form.scale, &group[..TILE_ROWS * form.scale.bytes()]);
+            let sums = step::<KIND, R>(codes, quads, seeds, table);
+            add_scaled(acc, scale, sums, x_scales);
+        }
+    }
+}
+
+/// `acc[r] += scale * (sums[r] * x_scales[r])`
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_scaled<const R: usize>(
+    acc: &mut [__m512; R],
+    scale: __m512,
+    sums: [__m512i; R],
+    x_scales: &[f32],
+) {
+    let x_scales = &x_scales[..R];
+    for r in 0..R {
+        let sum = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r]), _mm512_set1_ps(x_scales[r]));
+        acc[r] = _mm512_fmadd_ps(scale, sum, acc[r]);
     }
 }
 
