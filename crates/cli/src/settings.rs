@@ -133,7 +133,7 @@ pub(crate) enum PrecisionChoice {
     Exact,
     /// About 15 bits: hardly distinguishable from exact
     Fine,
-    /// 8 bits, twice that where values stand out: prompts are read about twice as fast
+    /// 8 bits, twice that where values stand out: prompts are read 1.6 times as fast
     Fast,
 }
 
