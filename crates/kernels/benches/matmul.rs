@@ -4,6 +4,7 @@
 //! and number of threads, the time over all its matrices, best of several runs. FILTER selects
 //! lines by a substring.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -129,8 +130,8 @@ fn pack_model(exec: &Executor, model: &Model, encoding: Encoding) -> Packed {
     packed
 }
 
-/// Seconds of one pass of `rows` rows over `groups`: the sum of each group's best time, so that a
-/// pass need not be undisturbed as a whole.
+/// Seconds of one pass of `rows` rows over `groups`: the sum of the best time of each group's
+/// shape, so that a pass need not be undisturbed as a whole.
 fn best_pass(exec: &Executor, groups: &[Vec<PackedMatrix>], rows: usize) -> f64 {
     let widest =
         |of: fn(&PackedMatrix) -> usize| groups.iter().flatten().map(of).max().unwrap_or_default();
@@ -138,10 +139,11 @@ fn best_pass(exec: &Executor, groups: &[Vec<PackedMatrix>], rows: usize) -> f64 
     let x: Vec<f32> = x.collect();
     let mut buffers: [Vec<f32>; 3] = [(); 3].map(|()| vec![0.0; rows * widest(PackedMatrix::rows)]);
     let mut activations = Activations::new();
-    let mut best = vec![f64::INFINITY; groups.len()];
+    let shape = |group: &[PackedMatrix]| (group.len(), group[0].rows(), group[0].cols());
+    let mut best = HashMap::new();
     let start = Instant::now();
     while start.elapsed() < TIME_PER_FIGURE {
-        for (group, best) in groups.iter().zip(&mut best) {
+        for group in groups {
             let matrices: Vec<&PackedMatrix> = group.iter().collect();
             let cols = matrices[0].cols();
             let outputs = buffers.iter_mut().zip(&matrices);
@@ -150,10 +152,12 @@ fn best_pass(exec: &Executor, groups: &[Vec<PackedMatrix>], rows: usize) -> f64 
             let begin = Instant::now();
             activations.prepare(exec, &x[..rows * cols], cols, &matrices, Precision::Fast);
             matmul(exec, &matrices, &activations, &mut outputs);
-            *best = best.min(begin.elapsed().as_secs_f64());
+            let seconds = begin.elapsed().as_secs_f64();
+            let best = best.entry(shape(group)).or_insert(seconds);
+            *best = best.min(seconds);
         }
     }
-    best.iter().sum()
+    groups.iter().map(|group| best[&shape(group)]).sum()
 }
 
 fn main() {

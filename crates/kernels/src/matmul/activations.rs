@@ -2,7 +2,6 @@
 
 use super::Operand;
 use super::chunk::{Chunk, MAX_CHUNK_ROWS};
-use super::int8::residual;
 use crate::pack::Form;
 use crate::{Executor, PackedMatrix};
 
@@ -12,7 +11,7 @@ pub enum Precision {
     /// f32 activations, f32 sums.
     Exact,
     /// For quantised weights, activations as the sum of two int8 codes (about 15 bits); else as
-    /// `Exact`. Twice the integer products of `Fast` on weights that are read once.
+    /// `Exact`.
     Fine,
     /// For quantised weights int8 activations, blocks that stand out coded twice; for bf16 weights
     /// bf16 activations where the CPU multiplies them.
@@ -30,8 +29,6 @@ pub struct Activations {
     precision: Precision,
     forms: Forms,
     chunks: Vec<Chunk>,
-    /// In `Fine`: each row followed by what int8 codes leave of it, as int8.
-    split_chunks: Vec<Chunk>,
 }
 
 /// Which forms of the activations are wanted.
@@ -54,8 +51,8 @@ const MIN_PARALLEL: usize = 1 << 15;
 impl Activations {
     /// No rows yet.
     pub fn new() -> Self {
-        let (forms, chunks, split_chunks) = Default::default();
-        Self { rows: 0, cols: 0, precision: Precision::Exact, forms, chunks, split_chunks }
+        let (forms, chunks) = Default::default();
+        Self { rows: 0, cols: 0, precision: Precision::Exact, forms, chunks }
     }
 
     /// Takes the rows `x: [rows, cols]`, in the forms that `matrices` need at `precision`.
@@ -75,16 +72,7 @@ impl Activations {
         self.cols = cols;
         self.precision = precision;
         self.forms.gather(exec, matrices, precision);
-        let forms = &self.forms;
-        if precision == Precision::Fine {
-            let (int8, floats) = forms.split();
-            let split = if int8.int8 { with_residuals(exec, x, cols) } else { Vec::new() };
-            fill(exec, &mut self.split_chunks, (&split, cols, 2), &int8);
-            let x = if floats.float { x } else { &[] };
-            fill(exec, &mut self.chunks, (x, cols, 1), &floats);
-        } else {
-            fill(exec, &mut self.chunks, (x, cols, 1), forms);
-        }
+        fill(exec, &mut self.chunks, (x, cols), &self.forms);
     }
 
     /// Number of rows.
@@ -101,12 +89,8 @@ impl Activations {
         self.precision
     }
 
-    /// The rows in the form of `operand`, and how many of them make up one output row.
-    pub(crate) fn chunks(&self, operand: Operand) -> (&[Chunk], usize) {
-        match (self.precision, operand) {
-            (Precision::Fine, Operand::Int8) => (&self.split_chunks, 2),
-            _ => (&self.chunks, 1),
-        }
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
     }
 
     /// Whether the form that a product with `matrix` reads is there.
@@ -123,19 +107,13 @@ impl Activations {
     }
 }
 
-/// Takes rows into chunks of about the same number; `parts` rows that belong together stay so.
-fn fill(
-    exec: &Executor,
-    chunks: &mut Vec<Chunk>,
-    (x, cols, parts): (&[f32], usize, usize),
-    forms: &Forms,
-) {
-    let outputs = x.len() / cols / parts;
-    let num_chunks = outputs.div_ceil(MAX_CHUNK_ROWS / parts);
-    chunks.truncate(num_chunks);
+/// Takes rows into chunks of about the same number.
+fn fill(exec: &Executor, chunks: &mut Vec<Chunk>, (x, cols): (&[f32], usize), forms: &Forms) {
+    let rows = x.len() / cols;
+    let num_chunks = rows.div_ceil(MAX_CHUNK_ROWS);
     chunks.resize_with(num_chunks, Chunk::default);
     let kernels = exec.kernels();
-    let bound = |i: usize| outputs * i / num_chunks * parts * cols;
+    let bound = |i: usize| rows * i / num_chunks * cols;
     let fill = |i: usize, chunk: &mut Chunk| {
         chunk.fill(kernels, &x[bound(i)..bound(i + 1)], cols, forms);
     };
@@ -146,23 +124,6 @@ fn fill(
     }
 }
 
-/// Each row, then what is left of it after its int8 codes: `[2 * rows, cols]`.
-fn with_residuals(exec: &Executor, x: &[f32], cols: usize) -> Vec<f32> {
-    let mut split = vec![0.0; 2 * x.len()];
-    let mut pairs: Vec<&mut [f32]> = split.chunks_exact_mut(2 * cols).collect();
-    let fill = |i: usize, pair: &mut &mut [f32]| {
-        let (row, left) = pair.split_at_mut(cols);
-        row.copy_from_slice(&x[i * cols..(i + 1) * cols]);
-        residual(exec.kernels(), row, left);
-    };
-    if x.len() < MIN_PARALLEL {
-        pairs.iter_mut().enumerate().for_each(|(i, pair)| fill(i, pair));
-    } else {
-        exec.pool().for_each(&mut pairs, fill);
-    }
-    split
-}
-
 impl Default for Activations {
     fn default() -> Self {
         Self::new()
@@ -170,18 +131,11 @@ impl Default for Activations {
 }
 
 impl Forms {
-    /// The integer forms and the others.
-    fn split(&self) -> (Self, Self) {
-        let int8 = Self { float: false, bf16: false, ..self.clone() };
-        (int8, Self { float: self.float, bf16: self.bf16, ..Self::default() })
-    }
-
     /// Sets what `matrices` need.
     fn gather(&mut self, exec: &Executor, matrices: &[&PackedMatrix], precision: Precision) {
         self.seeds.clear();
         self.group_sums.clear();
-        let is_fast = precision == Precision::Fast;
-        self.outlier_ratio = if is_fast { OUTLIER_RATIO } else { f32::INFINITY };
+        self.outlier_ratio = if precision == Precision::Fast { OUTLIER_RATIO } else { 0.0 };
         let needs = |wanted| move |m: &&PackedMatrix| Operand::of(exec, m, precision) == wanted;
         self.float = matrices.iter().any(needs(Operand::Float));
         self.bf16 = matrices.iter().any(needs(Operand::Bf16));

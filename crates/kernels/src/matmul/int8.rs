@@ -9,33 +9,27 @@ use super::activations::Forms;
 use crate::Kernels;
 use crate::quant::BLOCK;
 
-/// Some rows, interleaved.
+/// Some rows, interleaved, as one stream of entries: `x = scale * code` of a block, or of what the
+/// entry before left of it.
 #[derive(Debug, Default)]
 pub(crate) struct Int8 {
-    /// All blocks.
-    pub(crate) all: Codes,
-    /// Second codes of the outlier blocks of any row, zero in the other rows.
-    pub(crate) rest: Codes,
-    /// Which blocks `rest` holds, ascending.
-    pub(crate) outliers: Vec<usize>,
+    /// How many entries, one or two, each block has. A row whose own block is coded once has zeros
+    /// in the second.
+    pub(crate) entries: Vec<u8>,
+    /// `[entry][8][row][4]`
+    pub(crate) codes: Vec<i8>,
+    /// `[entry][row]`
+    pub(crate) scales: Vec<f32>,
+    /// `[entry][2][row]`: sums of 16 codes.
+    pub(crate) sums: Vec<i32>,
+    seeds: Vec<Seeds>,
     group_sums: Vec<GroupSums>,
     scratch: Scratch,
 }
 
-/// Blocks of codes, interleaved: `x = scale * code`.
+/// What a weight offset contributes to the integer sums: `-offset * Σ code`,
+/// `[entry][32 / step][row]`.
 #[derive(Debug, Default)]
-pub(crate) struct Codes {
-    /// `[k / 4][row][4]`
-    pub(crate) codes: Vec<i8>,
-    /// `[k / 32][row]`
-    pub(crate) scales: Vec<f32>,
-    /// `[k / 16][row]`: sums of 16 codes.
-    pub(crate) sums: Vec<i32>,
-    seeds: Vec<Seeds>,
-}
-
-/// What a weight offset contributes to the integer sums: `-offset * Σ code`, `[k / step][row]`.
-#[derive(Debug)]
 struct Seeds {
     offset: u8,
     step: usize,
@@ -43,7 +37,7 @@ struct Seeds {
 }
 
 /// Sums of the quantised activations over groups, `[k / group][row]`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct GroupSums {
     group: usize,
     values: Vec<f32>,
@@ -61,15 +55,21 @@ pub struct RowCodes {
 /// Buffers of one `fill`.
 #[derive(Debug, Default)]
 struct Scratch {
-    row: RowCodes,
-    /// The second codes of all rows, and where each belongs: (row, block).
-    rest: RowCodes,
-    places: Vec<(usize, usize)>,
-    /// What is left of blocks after their first codes.
-    left: Vec<f32>,
+    first: RowCodes,
+    /// The second codes, and of which blocks of `first` they are.
+    second: RowCodes,
+    twice: Vec<usize>,
+    /// The first entry of each block.
+    starts: Vec<usize>,
 }
 
 impl Int8 {
+    /// What integer sums over `step` columns start with.
+    pub(crate) fn seeds(&self, offset: u8, step: usize) -> &[i32] {
+        let found = self.seeds.iter().find(|s| (s.offset, s.step) == (offset, step));
+        &found.expect("`Activations::has` was asked").values
+    }
+
     /// What the biases of groups are multiplied with. Empty if no weights of such groups have
     /// biases.
     pub(crate) fn group_sums(&self, group: usize) -> &[f32] {
@@ -78,101 +78,51 @@ impl Int8 {
 
     /// Quantises rows of `padded` elements.
     pub(super) fn fill(&mut self, kernels: &dyn Kernels, x: &[f32], padded: usize, forms: &Forms) {
-        let rows = x.len() / padded;
-        self.all.resize(padded / BLOCK, rows);
-        let Scratch { row: first, rest, places, left } = &mut self.scratch;
-        rest.clear();
-        places.clear();
-        for (row, x) in x.chunks_exact(padded).enumerate() {
-            first.clear();
-            kernels.quantize(x, first);
-            self.all.put(first, (0..).map(|block| (row, block)), rows);
-            left.clear();
-            for block in outliers(&first.scales, forms.outlier_ratio) {
-                places.push((row, block));
-                let x = &x[block * BLOCK..];
-                left.extend(left_of(x, &first.codes[block], first.scales[block]));
-            }
-            kernels.quantize(left, rest);
+        let (rows, blocks) = (x.len() / padded, padded / BLOCK);
+        let Scratch { first, second, twice, .. } = &mut self.scratch;
+        first.clear();
+        kernels.quantize(x, first);
+        twice.clear();
+        for (row, scales) in first.scales.chunks_exact(blocks).enumerate() {
+            twice.extend(outliers(scales, forms.outlier_ratio).map(|block| row * blocks + block));
         }
-        self.place_rest(rows);
-        self.all.fill_seeds(forms, rows);
-        self.rest.fill_seeds(forms, rows);
+        second.clear();
+        kernels.quantize_rest(x, first, twice, second);
+        self.interleave(rows, blocks);
+        self.fill_seeds(forms, rows);
         self.fill_group_sums(forms, rows);
     }
 
-    /// Interleaves the second codes of all rows.
-    fn place_rest(&mut self, rows: usize) {
-        let Scratch { rest, places, .. } = &self.scratch;
-        self.outliers.clear();
-        self.outliers.extend(places.iter().map(|&(_, block)| block));
-        self.outliers.sort_unstable();
-        self.outliers.dedup();
-        self.rest.clear();
-        self.rest.resize(self.outliers.len(), rows);
-        let index = |block| self.outliers.binary_search(&block).expect("each was just listed");
-        self.rest.put(rest, places.iter().map(|&(row, block)| (row, index(block))), rows);
-    }
-
-    fn fill_group_sums(&mut self, forms: &Forms, rows: usize) {
-        self.group_sums.truncate(forms.group_sums.len());
-        let empty = || GroupSums { group: 0, values: Vec::new() };
-        self.group_sums.resize_with(forms.group_sums.len(), empty);
-        let blocks = self.all.scales.len() / rows;
-        for (sums, &group) in self.group_sums.iter_mut().zip(&forms.group_sums) {
-            sums.group = group;
-            sums.values.clear();
-            sums.values.resize((blocks * BLOCK).div_ceil(group) * rows, 0.0);
-            self.all.add_group_sums(0..blocks, rows, sums);
-            self.rest.add_group_sums(self.outliers.iter().copied(), rows, sums);
+    /// Writes the scratch blocks to their places in the stream.
+    fn interleave(&mut self, rows: usize, blocks: usize) {
+        let Scratch { first, second, twice, starts } = &mut self.scratch;
+        self.entries.clear();
+        self.entries.resize(blocks, 1);
+        twice.iter().for_each(|i| self.entries[i % blocks] = 2);
+        starts.clear();
+        let mut total = 0;
+        for entries in &self.entries {
+            starts.push(total);
+            total += usize::from(*entries);
         }
-    }
-}
-
-impl Codes {
-    /// What integer sums over `step` columns start with.
-    pub(crate) fn seeds(&self, offset: u8, step: usize) -> &[i32] {
-        let found = self.seeds.iter().find(|s| (s.offset, s.step) == (offset, step));
-        &found.expect("`Activations::has` was asked").values
-    }
-
-    fn clear(&mut self) {
-        self.codes.clear();
-        self.scales.clear();
-        self.sums.clear();
-    }
-
-    /// Makes room; new blocks are zero.
-    fn resize(&mut self, blocks: usize, rows: usize) {
-        self.codes.resize(blocks * BLOCK * rows, 0);
-        self.scales.resize(blocks * rows, 0.0);
-        self.sums.resize(2 * blocks * rows, 0);
-    }
-
-    /// Writes each block of `source` to its (row, block).
-    fn put(
-        &mut self,
-        source: &RowCodes,
-        places: impl Iterator<Item = (usize, usize)>,
-        rows: usize,
-    ) {
-        let quads = self.codes.as_chunks_mut::<4>().0;
-        let blocks = source.codes.iter().zip(&source.scales).zip(&source.sums);
-        for (((codes, scale), sums), (row, block)) in blocks.zip(places) {
-            let slots = &mut quads[block * (BLOCK / 4) * rows..][..BLOCK / 4 * rows];
-            for (slot, quad) in slots[row..].iter_mut().step_by(rows).zip(codes.as_chunks().0) {
-                *slot = *quad;
+        self.codes.resize(total * BLOCK * rows, 0);
+        self.scales.resize(total * rows, 0.0);
+        self.sums.resize(2 * total * rows, 0);
+        let mut target =
+            Target { rows, codes: &mut self.codes, scales: &mut self.scales, sums: &mut self.sums };
+        for (block, &start) in starts.iter().enumerate() {
+            (0..rows).for_each(|row| target.put(start, row, first, row * blocks + block));
+            if self.entries[block] == 2 {
+                target.clear(start + 1);
             }
-            self.scales[block * rows + row] = *scale;
-            self.sums[2 * block * rows + row] = sums[0];
-            self.sums[(2 * block + 1) * rows + row] = sums[1];
+        }
+        for (i, of) in twice.iter().enumerate() {
+            target.put(starts[of % blocks] + 1, of / blocks, second, i);
         }
     }
 
     fn fill_seeds(&mut self, forms: &Forms, rows: usize) {
-        self.seeds.truncate(forms.seeds.len());
-        let empty = || Seeds { offset: 0, step: 0, values: Vec::new() };
-        self.seeds.resize_with(forms.seeds.len(), empty);
+        self.seeds.resize_with(forms.seeds.len(), Seeds::default);
         for (seeds, &(offset, step)) in self.seeds.iter_mut().zip(&forms.seeds) {
             (seeds.offset, seeds.step) = (offset, step);
             seeds.values.clear();
@@ -188,36 +138,91 @@ impl Codes {
         }
     }
 
-    /// Adds `scale * Σ code` of each block to its group. `blocks`: which ones these are.
-    fn add_group_sums(
-        &self,
-        blocks: impl Iterator<Item = usize>,
-        rows: usize,
-        sums: &mut GroupSums,
-    ) {
-        let own = self.scales.chunks_exact(rows).zip(self.sums.chunks_exact(2 * rows));
-        for (block, (scales, halves)) in blocks.zip(own) {
-            let (first, second) = halves.split_at(rows);
-            let target = &mut sums.values[block * BLOCK / sums.group * rows..];
-            if sums.group < BLOCK {
-                for row in 0..rows {
-                    target[row] += scales[row] * first[row] as f32;
-                    target[rows + row] += scales[row] * second[row] as f32;
-                }
-            } else {
-                for (row, target) in target[..rows].iter_mut().enumerate() {
-                    *target += scales[row] * (first[row] + second[row]) as f32;
+    /// Sums `scale * Σ code` of the entries of each group.
+    fn fill_group_sums(&mut self, forms: &Forms, rows: usize) {
+        self.group_sums.resize_with(forms.group_sums.len(), GroupSums::default);
+        for (sums, &group) in self.group_sums.iter_mut().zip(&forms.group_sums) {
+            sums.group = group;
+            sums.values.clear();
+            sums.values.resize((self.entries.len() * BLOCK).div_ceil(group) * rows, 0.0);
+            let mut own = self.scales.chunks_exact(rows).zip(self.sums.chunks_exact(2 * rows));
+            for (block, entries) in self.entries.iter().enumerate() {
+                let target = &mut sums.values[block * BLOCK / group * rows..];
+                for (scales, halves) in own.by_ref().take(usize::from(*entries)) {
+                    add_sums(scales, halves, group, target);
                 }
             }
         }
     }
 }
 
+/// Adds `scale * Σ code` of an entry to its group, or to its two groups of 16.
+fn add_sums(scales: &[f32], halves: &[i32], group: usize, target: &mut [f32]) {
+    let rows = scales.len();
+    let (first, second) = halves.split_at(rows);
+    if group < BLOCK {
+        let (target, next) = target.split_at_mut(rows);
+        for row in 0..rows {
+            target[row] += scales[row] * first[row] as f32;
+            next[row] += scales[row] * second[row] as f32;
+        }
+    } else {
+        for (row, target) in target[..rows].iter_mut().enumerate() {
+            *target += scales[row] * (first[row] + second[row]) as f32;
+        }
+    }
+}
+
+/// The stream being written.
+struct Target<'a> {
+    rows: usize,
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    sums: &'a mut [i32],
+}
+
+impl Target<'_> {
+    /// Writes block `i` of `source` to one row of an entry.
+    fn put(&mut self, entry: usize, row: usize, source: &RowCodes, i: usize) {
+        let rows = self.rows;
+        let slots = &mut self.codes.as_chunks_mut::<4>().0[entry * QUADS * rows..][..QUADS * rows];
+        for (slot, quad) in slots[row..].iter_mut().step_by(rows).zip(source.codes[i].as_chunks().0)
+        {
+            *slot = *quad;
+        }
+        self.scales[entry * rows + row] = source.scales[i];
+        let [first, second] = source.sums[i];
+        self.sums[2 * entry * rows + row] = first;
+        self.sums[(2 * entry + 1) * rows + row] = second;
+    }
+
+    /// Makes an entry zero in all rows.
+    fn clear(&mut self, entry: usize) {
+        let rows = self.rows;
+        self.codes[entry * BLOCK * rows..][..BLOCK * rows].fill(0);
+        self.scales[entry * rows..][..rows].fill(0.0);
+        self.sums[2 * entry * rows..][..2 * rows].fill(0);
+    }
+}
+
+/// Four-column pieces of a block.
+const QUADS: usize = BLOCK / 4;
+
 impl RowCodes {
     fn clear(&mut self) {
         self.codes.clear();
         self.scales.clear();
         self.sums.clear();
+    }
+
+    #[inline(always)]
+    fn push(&mut self, codes: [i8; BLOCK], scale: f32) {
+        let (first, second) = codes.split_at(BLOCK / 2);
+        // 16 codes add up to 2032 at most.
+        let sum = |codes: &[i8]| i32::from(codes.iter().map(|&code| i16::from(code)).sum::<i16>());
+        self.sums.push([sum(first), sum(second)]);
+        self.codes.push(codes);
+        self.scales.push(scale);
     }
 }
 
@@ -237,25 +242,6 @@ fn sum(values: &[f32]) -> f32 {
     sums.iter().chain(last).sum()
 }
 
-/// What the codes leave of the values `x` of a block.
-fn left_of(x: &[f32], codes: &[i8; BLOCK], scale: f32) -> impl Iterator<Item = f32> {
-    x.iter().zip(codes).map(move |(x, &code)| f32::from(code).mul_add(-scale, *x))
-}
-
-/// What the codes of `row` leave of it. Equal lengths.
-pub(super) fn residual(kernels: &dyn Kernels, row: &[f32], left: &mut [f32]) {
-    let (blocks, end) = row.as_chunks::<BLOCK>();
-    let mut padded = [0.0; BLOCK];
-    padded[..end.len()].copy_from_slice(end);
-    let mut codes = RowCodes::default();
-    kernels.quantize(blocks.as_flattened(), &mut codes);
-    kernels.quantize(&padded, &mut codes);
-    let parts = row.chunks(BLOCK).zip(left.chunks_mut(BLOCK));
-    for ((x, left), (codes, &scale)) in parts.zip(codes.codes.iter().zip(&codes.scales)) {
-        left.iter_mut().zip(left_of(x, codes, scale)).for_each(|(left, value)| *left = value);
-    }
-}
-
 /// Blocks whose largest magnitude is below this are zeroes: their scale would not be a normal
 /// number.
 const MIN_MAGNITUDE: f32 = 128.0 * f32::MIN_POSITIVE;
@@ -267,12 +253,22 @@ const ROUNDER: f32 = 12_582_912.0;
 pub(crate) fn quantize(x: &[f32], out: &mut RowCodes) {
     for x in x.as_chunks::<BLOCK>().0 {
         let mut codes = [0; BLOCK];
-        out.scales.push(quantize_block(x, &mut codes));
-        let (first, second) = codes.split_at(BLOCK / 2);
-        // 16 codes add up to 2032 at most.
-        let sum = |codes: &[i8]| i32::from(codes.iter().map(|&code| i16::from(code)).sum::<i16>());
-        out.sums.push([sum(first), sum(second)]);
-        out.codes.push(codes);
+        let scale = quantize_block(x, &mut codes);
+        out.push(codes, scale);
+    }
+}
+
+/// Appends what the codes `first` of the blocks of `x` leave of those in `blocks`. Compiled for
+/// each ISA, with equal results.
+#[inline(always)]
+pub(crate) fn quantize_rest(x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes) {
+    let x = x.as_chunks::<BLOCK>().0;
+    for &i in blocks {
+        let (x, coded, scale) = (&x[i], &first.codes[i], first.scales[i]);
+        let left = std::array::from_fn(|k| x[k] - f32::from(coded[k]) * scale);
+        let mut codes = [0; BLOCK];
+        let scale = quantize_block(&left, &mut codes);
+        out.push(codes, scale);
     }
 }
 

@@ -5,8 +5,8 @@
 //!
 //! - integer codes: with `s` the scale, `b` the bias of a group and `a` the scale of a block of 32
 //!   activations, `acc = b * Σ(a * q) + acc` at the start of each group, then `acc = s * (a * Σ
-//!   code * q) + acc` per block (per half block where groups are of 16), at last the same for the
-//!   second codes of outlier blocks. `*` `+` is one fused operation and the inner sums are exact
+//!   code * q) + acc` per block (per half block where groups are of 16), and at once the same for
+//!   its second codes if it has them. `*` `+` is one fused operation and the inner sums are exact
 //!   integers.
 //! - floats: two accumulators, for even and odd columns, added at the end.
 //!
@@ -29,7 +29,7 @@ pub use crate::pack::{DenseTile, IntTile};
 pub use activations::{Activations, Precision};
 pub use chunk::Chunk;
 pub(crate) use chunk::MAX_CHUNK_ROWS;
-pub(crate) use int8::{Codes, Int8, RowCodes, quantize};
+pub(crate) use int8::{RowCodes, quantize, quantize_rest};
 pub(crate) use output::Output;
 
 use crate::pack::TILE_ROWS;
@@ -48,6 +48,9 @@ pub trait MatMul {
 
     /// Appends `x`, whole blocks of 32 activations, as codes.
     fn quantize(&self, x: &[f32], out: &mut RowCodes);
+
+    /// Appends what the codes `first` leave of the blocks of `x` whose indices are given.
+    fn quantize_rest(&self, x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes);
 
     /// `out[r]` = outputs of activation row `r`, int8 activations.
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]);
@@ -157,26 +160,20 @@ impl Product<'_> {
     unsafe fn run(&self, tiles: Range<usize>) {
         let chunk_bytes = MAX_CHUNK_ROWS * self.x.cols() * self.operand.bytes();
         let sweep = (SWEEP_BYTES / chunk_bytes.max(1)).max(1);
-        let (chunks, parts) = self.x.chunks(self.operand);
         let mut first_row = 0;
-        for chunks in chunks.chunks(sweep) {
+        for chunks in self.x.chunks().chunks(sweep) {
             // SAFETY: as this function's contract.
-            unsafe { self.sweep(tiles.clone(), (chunks, parts), first_row) };
-            first_row += chunks.iter().map(Chunk::rows).sum::<usize>() / parts;
+            unsafe { self.sweep(tiles.clone(), chunks, first_row) };
+            first_row += chunks.iter().map(Chunk::rows).sum::<usize>();
         }
     }
 
-    /// Computes `tiles` for `chunks`, whose first output row is `first_row` and of whose rows
-    /// `parts` make up one. Each tile is read once from memory.
+    /// Computes `tiles` for `chunks`, whose first output row is `first_row`. Each tile is read once
+    /// from memory.
     ///
     /// # Safety
     /// As for [`Self::run`].
-    unsafe fn sweep(
-        &self,
-        tiles: Range<usize>,
-        (chunks, parts): (&[Chunk], usize),
-        first_row: usize,
-    ) {
+    unsafe fn sweep(&self, tiles: Range<usize>, chunks: &[Chunk], first_row: usize) {
         let kernels = self.exec.kernels();
         let mut lanes = [[0.0; TILE_ROWS]; MAX_CHUNK_ROWS];
         let mut widened = Vec::new();
@@ -192,12 +189,9 @@ impl Product<'_> {
                     }
                     Tile::Dense(tile) => kernels.float_tile(tile, chunk, out),
                 }
-                for parts in out.chunks_exact_mut(parts) {
-                    let lanes = sum_parts(parts);
-                    // SAFETY: this thread alone computes this tile.
-                    unsafe { self.output.put(row, t, lanes) };
-                    row += 1;
-                }
+                // SAFETY: this thread alone computes this tile.
+                unsafe { self.output.put(row, t, out) };
+                row += chunk.rows();
             }
         }
     }
@@ -217,15 +211,6 @@ impl Product<'_> {
             }
         }
     }
-}
-
-/// The rows added to the first one.
-fn sum_parts(parts: &mut [Lanes]) -> &Lanes {
-    let (first, rest) = parts.split_first_mut().expect("an output row has at least one part");
-    for part in rest {
-        first.iter_mut().zip(part).for_each(|(sum, x)| *sum += *x);
-    }
-    first
 }
 
 enum Tile<'a> {

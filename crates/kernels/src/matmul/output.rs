@@ -22,18 +22,26 @@ impl<'a> Output<'a> {
         Self { start: values.as_mut_ptr(), rows, cols, _borrow: PhantomData }
     }
 
-    /// Writes the columns of tile `tile` of row `row`, without those past the end.
+    /// Writes the columns of tile `tile` of the rows from `row`, without those past the end.
     ///
     /// # Safety
-    /// No other thread may write the same tile of the same row.
-    pub(crate) unsafe fn put(&self, row: usize, tile: usize, lanes: &[f32; TILE_ROWS]) {
+    /// No other thread may write the same tile of the same rows.
+    pub(crate) unsafe fn put(&self, row: usize, tile: usize, lanes: &[[f32; TILE_ROWS]]) {
         let col = tile * TILE_ROWS;
-        assert!(row < self.rows && col < self.cols, "tile {tile} of row {row}");
+        let is_inside = row + lanes.len() <= self.rows && col < self.cols;
+        assert!(is_inside, "tile {tile} of {} rows from {row}", lanes.len());
         let len = TILE_ROWS.min(self.cols - col);
-        // SAFETY: in bounds by the assertion; exclusive by this function's contract.
-        unsafe {
-            let target = self.start.add(row * self.cols + col);
-            std::ptr::copy_nonoverlapping(lanes.as_ptr(), target, len);
+        for (i, lanes) in lanes.iter().enumerate() {
+            // SAFETY: in bounds by the assertion; exclusive by this function's contract.
+            unsafe {
+                let target = self.start.add((row + i) * self.cols + col);
+                if len == TILE_ROWS {
+                    // A constant length is a store or two instead of a call.
+                    target.cast::<[f32; TILE_ROWS]>().write_unaligned(*lanes);
+                } else {
+                    std::ptr::copy_nonoverlapping(lanes.as_ptr(), target, len);
+                }
+            }
         }
     }
 }

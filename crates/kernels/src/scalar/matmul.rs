@@ -1,13 +1,17 @@
 //! Matrix products in plain Rust.
 
 use super::Scalar;
-use crate::matmul::{Chunk, Codes, DenseTile, IntTile, Lanes, MatMul, RowCodes, quantize};
+use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul, RowCodes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
 impl MatMul for Scalar {
     fn quantize(&self, x: &[f32], out: &mut RowCodes) {
-        quantize(x, out);
+        matmul::quantize(x, out);
+    }
+
+    fn quantize_rest(&self, x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes) {
+        matmul::quantize_rest(x, first, blocks, out);
     }
 
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
@@ -40,46 +44,41 @@ fn int8_row(tile: &IntTile<'_>, chunk: &Chunk, row: usize) -> Lanes {
     let (form, int8) = (tile.form, &chunk.int8);
     let group_sums = int8.group_sums(form.group);
     let mut acc = [0f32; TILE_ROWS];
+    let mut next_entry = 0;
     for block in 0..tile.layout.num_blocks {
-        for g in (block * BLOCK..(block + 1) * BLOCK).step_by(form.step()) {
-            if form.biased && g.is_multiple_of(form.group) {
-                let biases = tile.scales_of(g / form.group).1;
-                let sum = group_sums[g / form.group * chunk.rows() + row];
+        let entries = next_entry..next_entry + usize::from(int8.entries[block]);
+        next_entry = entries.end;
+        for col in (block * BLOCK..(block + 1) * BLOCK).step_by(form.step()) {
+            if form.biased && col.is_multiple_of(form.group) {
+                let biases = tile.scales_of(col / form.group).1;
+                let sum = group_sums[col / form.group * chunk.rows() + row];
                 acc = std::array::from_fn(|l| biases[l].mul_add(sum, acc[l]));
             }
-            let codes = Place { codes: &int8.all, block, rows: chunk.rows(), row };
-            add_step(tile, g, &codes, &mut acc);
-        }
-    }
-    for (i, outlier) in int8.outliers.iter().enumerate() {
-        for col in (outlier * BLOCK..(outlier + 1) * BLOCK).step_by(form.step()) {
-            let codes = Place { codes: &int8.rest, block: i, rows: chunk.rows(), row };
-            add_step(tile, col, &codes, &mut acc);
+            for entry in entries.clone() {
+                add_step(tile, col, (chunk, entry, row), &mut acc);
+            }
         }
     }
     acc
 }
 
-/// A block of one row of activations.
-struct Place<'a> {
-    codes: &'a Codes,
-    block: usize,
-    rows: usize,
-    row: usize,
-}
-
-/// Adds the products of one step, of which `first` is the first column of the weights.
-fn add_step(tile: &IntTile<'_>, first: usize, place: &Place<'_>, acc: &mut Lanes) {
-    let (form, &Place { codes, block, rows, row }) = (tile.form, place);
+/// Adds the products of the step from column `first` with an entry of a row.
+fn add_step(
+    tile: &IntTile<'_>,
+    first: usize,
+    (chunk, entry, row): (&Chunk, usize, usize),
+    acc: &mut Lanes,
+) {
+    let (form, int8, rows) = (tile.form, &chunk.int8, chunk.rows());
     let step = form.step();
-    let at = block * BLOCK + first % BLOCK;
-    let mut sums = [codes.seeds(form.offset, step)[at / step * rows + row]; TILE_ROWS];
-    let quads = codes.codes.as_chunks::<4>().0;
+    let at = entry * BLOCK + first % BLOCK;
+    let mut sums = [int8.seeds(form.offset, step)[at / step * rows + row]; TILE_ROWS];
+    let quads = int8.codes.as_chunks::<4>().0;
     for i in (0..step).step_by(4) {
         add_products(tile, first + i, quads[(at + i) / 4 * rows + row], &mut sums);
     }
     let scales = tile.scales_of(first / form.group).0;
-    let x_scale = codes.scales[block * rows + row];
+    let x_scale = int8.scales[entry * rows + row];
     *acc = std::array::from_fn(|l| scales[l].mul_add(sums[l] as f32 * x_scale, acc[l]));
 }
 

@@ -33,6 +33,11 @@ impl MatMul for Avx2 {
         unsafe { quantize(x, out) }
     }
 
+    fn quantize_rest(&self, x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes) {
+        // SAFETY: `self` proves the features.
+        unsafe { quantize_rest(x, first, blocks, out) }
+    }
+
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         for rows in passes(chunk) {
             // SAFETY: `self` proves the features.
@@ -63,6 +68,12 @@ fn passes(chunk: &Chunk) -> impl Iterator<Item = Range<usize>> {
 #[target_feature(enable = "avx2")]
 fn quantize(x: &[f32], out: &mut RowCodes) {
     matmul::quantize(x, out);
+}
+
+/// The definition, compiled for this ISA.
+#[target_feature(enable = "avx2")]
+fn quantize_rest(x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes) {
+    matmul::quantize_rest(x, first, blocks, out);
 }
 
 /// The definition, compiled for this ISA.

@@ -38,6 +38,11 @@ impl MatMul for Avx512 {
         unsafe { quantize(x, out) }
     }
 
+    fn quantize_rest(&self, x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes) {
+        // SAFETY: `self` proves the features.
+        unsafe { quantize_rest(x, first, blocks, out) }
+    }
+
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         // SAFETY: `self` proves the features.
         unsafe { int8::tile(tile, chunk, out) }
@@ -64,6 +69,12 @@ impl MatMul for Avx512 {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 fn quantize(x: &[f32], out: &mut RowCodes) {
     matmul::quantize(x, out);
+}
+
+/// The definition, compiled for this ISA.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+fn quantize_rest(x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes) {
+    matmul::quantize_rest(x, first, blocks, out);
 }
 
 /// The definition, compiled for this ISA.

@@ -11,7 +11,7 @@ use std::ops::Range;
 use russet_tensor::FloatType;
 
 use super::{LANES, with_rows};
-use crate::matmul::{Chunk, Codes, IntTile, Lanes};
+use crate::matmul::{Chunk, IntTile, Lanes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -74,49 +74,29 @@ macro_rules! kernels {
             ) {
                 let rows = job.chunk.rows();
                 let int8 = &job.chunk.int8;
-                let quads = int8.all.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
                 let mut acc = [[vdupq_n_f32(0.0); 2]; R];
                 let mut scale = [vdupq_n_f32(0.0); 2];
-                let mut num_groups = 0;
-                for (s, (step, quads)) in job.tile.steps(STEP).zip(quads).enumerate() {
+                let (halves, mut num_groups, mut first_entry) = (BLOCK / STEP, 0, 0);
+                for (s, step) in job.tile.steps(STEP).enumerate() {
                     if let Some(header) = step.group {
                         scale = start_group(job, header, num_groups, &mut acc);
                         num_groups += 1;
                     }
-                    let mut sums = seeds::<KIND, STEP, R>(job, &int8.all, s);
-                    add_step::<KIND, R>(job, step.codes, quads, &mut sums);
-                    let x_scales = &int8.all.scales[s * STEP / BLOCK * rows + job.first..];
-                    add_scaled(&mut acc, scale, sums, x_scales);
+                    let num_entries = usize::from(int8.entries[s / halves]);
+                    for entry in first_entry..first_entry + num_entries {
+                        let at = entry * halves + s % halves;
+                        let quads = &int8.codes.as_chunks::<4>().0[at * STEP / 4 * rows..];
+                        let mut sums = seeds::<KIND, STEP, R>(job, at);
+                        add_step::<KIND, R>(job, step.codes, quads, &mut sums);
+                        let x_scales = &int8.scales[entry * rows + job.first..];
+                        add_scaled(&mut acc, scale, sums, x_scales);
+                    }
+                    if (s + 1).is_multiple_of(halves) {
+                        first_entry += num_entries;
+                    }
                 }
-                add_outliers::<KIND, STEP, R>(job, &mut acc);
                 for (out, acc) in out[job.first..].iter_mut().zip(acc) {
                     store(out, job.lane, acc);
-                }
-            }
-
-            /// Adds the products of the outlier blocks' second codes.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn add_outliers<const KIND: u8, const STEP: usize, const R: usize>(
-                job: &Job<'_>,
-                acc: &mut [Eight<float32x4_t>; R],
-            ) {
-                let (form, rows) = (job.tile.form, job.chunk.rows());
-                let int8 = &job.chunk.int8;
-                let mut quads =
-                    int8.rest.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows).enumerate();
-                let x_scales = int8.rest.scales.chunks_exact(rows);
-                for (&block, x_scales) in int8.outliers.iter().zip(x_scales) {
-                    let codes = job.tile.block(block);
-                    let codes = codes.chunks_exact(codes.len() / (BLOCK / STEP));
-                    let groups =
-                        (block * BLOCK..).step_by(STEP).map(|col| job.tile.group(col / form.group));
-                    for ((codes, group), (s, quads)) in codes.zip(groups).zip(&mut quads) {
-                        let scale = load_floats(form.scale, group, job.lane);
-                        let mut sums = seeds::<KIND, STEP, R>(job, &int8.rest, s);
-                        add_step::<KIND, R>(job, codes, quads, &mut sums);
-                        add_scaled(acc, scale, sums, &x_scales[job.first..]);
-                    }
                 }
             }
 
@@ -204,17 +184,16 @@ fn start_group<const R: usize>(
     load_floats(form.scale, header, job.lane)
 }
 
-/// What the sums of step `s` start with: the weight offset, and what signed codes are short of.
+/// What the sums of step `s` of the entries start with: the weight offset, and what signed codes are short of.
 #[inline]
 #[target_feature(enable = "neon")]
 fn seeds<const KIND: u8, const STEP: usize, const R: usize>(
     job: &Job<'_>,
-    codes: &Codes,
     s: usize,
 ) -> [Eight<int32x4_t>; R] {
-    let rows = job.chunk.rows();
-    let seeds = &codes.seeds(job.tile.form.offset, STEP)[s * rows + job.first..][..R];
-    let sixteens = &codes.sums[s * (STEP / 16) * rows..][..STEP / 16 * rows];
+    let (rows, int8) = (job.chunk.rows(), &job.chunk.int8);
+    let seeds = &int8.seeds(job.tile.form.offset, STEP)[s * rows + job.first..][..R];
+    let sixteens = &int8.sums[s * (STEP / 16) * rows..][..STEP / 16 * rows];
     let mut starts = [[vdupq_n_s32(0); 2]; R];
     for r in 0..R {
         let mut seed = seeds[r];

@@ -48,13 +48,14 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(job: &Job<'_>, o
     let (form, int8) = (job.tile.form, &job.chunk.int8);
     let (rows, first) = (job.chunk.rows(), job.first);
     let tables = tables(form.codes);
-    let quads = int8.all.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
-    let seeds = int8.all.seeds(form.offset, STEP).chunks_exact(rows);
+    let mut quads = int8.codes.as_chunks::<4>().0;
+    let mut seeds = int8.seeds(form.offset, STEP);
+    let mut x_scales = int8.scales.as_slice();
     let mut group_sums = int8.group_sums(form.group).chunks_exact(rows);
     let mut acc = [_mm256_setzero_ps(); R];
     let mut scale = _mm256_setzero_ps();
-    let steps = job.tile.steps(STEP).zip(quads).zip(seeds).enumerate();
-    for (s, ((step, quads), seeds)) in steps {
+    let halves = BLOCK / STEP;
+    for (s, step) in job.tile.steps(STEP).enumerate() {
         if let Some(header) = step.group {
             scale = load_floats(form.scale, header, job.lane);
             if form.biased
@@ -67,38 +68,21 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(job: &Job<'_>, o
                 }
             }
         }
-        let sums = add_step::<KIND, R>(job, step.codes, quads, tables);
-        let x_scales = &int8.all.scales[s * STEP / BLOCK * rows + first..];
-        add_scaled(&mut acc, scale, sums, (&seeds[first..], x_scales));
+        let num_entries = usize::from(int8.entries[s / halves]);
+        for entry in 0..num_entries {
+            let at = entry * halves + s % halves;
+            let sums = add_step::<KIND, R>(job, step.codes, &quads[at * STEP / 4 * rows..], tables);
+            let scaling = (&seeds[at * rows + first..], &x_scales[entry * rows + first..]);
+            add_scaled(&mut acc, scale, sums, scaling);
+        }
+        if (s + 1).is_multiple_of(halves) {
+            quads = &quads[num_entries * BLOCK / 4 * rows..];
+            seeds = &seeds[num_entries * halves * rows..];
+            x_scales = &x_scales[num_entries * rows..];
+        }
     }
-    add_outliers::<KIND, STEP, R>(job, tables, &mut acc);
     for (out, acc) in out[first..].iter_mut().zip(acc) {
         store(out, job.lane, acc);
-    }
-}
-
-/// Adds the products of the outlier blocks' second codes.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn add_outliers<const KIND: u8, const STEP: usize, const R: usize>(
-    job: &Job<'_>,
-    tables: (__m256i, __m256i),
-    acc: &mut [__m256; R],
-) {
-    let (form, int8) = (job.tile.form, &job.chunk.int8);
-    let (rows, first) = (job.chunk.rows(), job.first);
-    let quads = int8.rest.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
-    let seeds = int8.rest.seeds(form.offset, STEP).chunks_exact(rows);
-    let mut steps = quads.zip(seeds);
-    for (&block, x_scales) in int8.outliers.iter().zip(int8.rest.scales.chunks_exact(rows)) {
-        let codes = job.tile.block(block);
-        let codes = codes.chunks_exact(codes.len() / (BLOCK / STEP));
-        let groups = (block * BLOCK..).step_by(STEP).map(|col| job.tile.group(col / form.group));
-        for ((codes, group), (quads, seeds)) in codes.zip(groups).zip(&mut steps) {
-            let scale = load_floats(form.scale, group, job.lane);
-            let sums = add_step::<KIND, R>(job, codes, quads, tables);
-            add_scaled(acc, scale, sums, (&seeds[first..], &x_scales[first..]));
-        }
     }
 }
 

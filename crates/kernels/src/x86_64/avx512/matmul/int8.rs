@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use russet_tensor::FloatType;
 
 use super::with_rows;
-use crate::matmul::{Chunk, Int8, IntTile, Lanes};
+use crate::matmul::{Chunk, IntTile, Lanes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -50,62 +50,66 @@ fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usi
     let table = table(form.codes);
     let halves = BLOCK / STEP;
     let block_bytes = BLOCK * TILE_ROWS / if KIND == BYTE { 1 } else { 2 };
-    // Zipped exact chunks of constant length compile to one counter and no bounds checks.
-    let strips = tile.bytes.chunks_exact(layout.strip_bytes());
-    let quads = int8.all.codes.as_chunks::<4>().0.chunks_exact(QUADS * R * STRIP);
-    let seeds = int8.all.seeds(form.offset, STEP).chunks_exact(halves * R * STRIP);
-    let x_scales = int8.all.scales.chunks_exact(R * STRIP);
+    let mut stream = Stream::<STEP, R> {
+        quads: int8.codes.as_chunks::<4>().0,
+        seeds: int8.seeds(form.offset, STEP),
+        scales: &int8.scales,
+    };
     let mut groups =
         Groups { ty: form.scale, biased: form.biased, sums: int8.group_sums(form.group) };
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [_mm512_setzero_ps(); R];
-    for (((strip, quads), seeds), x_scales) in strips.zip(quads).zip(seeds).zip(x_scales) {
+    // Zipped exact chunks of constant length compile to one counter and no bounds checks.
+    let strips = tile.bytes.chunks_exact(layout.strip_bytes());
+    for (strip, entries) in strips.zip(int8.entries.chunks_exact(STRIP)) {
         let (mut header, codes) = strip.split_at(layout.header_bytes);
         let mut scale = _mm512_setzero_ps();
-        let codes = codes[..STRIP * block_bytes].chunks_exact(block_bytes);
-        let blocks = codes.zip(quads.chunks_exact(QUADS * R)).zip(seeds.chunks_exact(halves * R));
-        for (b, (((codes, quads), seeds), x_scales)) in
-            blocks.zip(x_scales.chunks_exact(R)).enumerate()
-        {
+        let blocks = codes[..STRIP * block_bytes].chunks_exact(block_bytes).zip(entries);
+        for (b, (codes, &num_entries)) in blocks.enumerate() {
+            let entries = stream.take(usize::from(num_entries));
             for half in 0..halves {
                 if b + half == 0 || is_scale_of_block {
-                    scale = groups.read(&mut header, &mut acc);
+                    (scale, acc) = groups.read(&mut header, acc);
                 }
                 let codes = &codes[half * block_bytes / halves..][..block_bytes / halves];
-                let quads = &quads[half * QUADS / halves * R..][..QUADS / halves * R];
-                let sums = step::<KIND, R>(codes, quads, &seeds[half * R..][..R], table);
-                add_scaled(&mut acc, scale, sums, x_scales);
+                for entry in 0..usize::from(num_entries) {
+                    let (quads, seeds, x_scales) = entries.step(entry, half);
+                    let sums = step::<KIND, R>(codes, quads, seeds, table);
+                    acc = add_scaled(acc, scale, sums, x_scales);
+                }
             }
         }
     }
-    add_outliers::<KIND, STEP, R>(tile, int8, table, &mut acc);
     for (out, acc) in out.iter_mut().zip(acc) {
         store(out, acc);
     }
 }
 
-/// Adds the products of the outlier blocks' second codes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
-fn add_outliers<const KIND: u8, const STEP: usize, const R: usize>(
-    tile: &IntTile<'_>,
-    int8: &Int8,
-    table: __m512i,
-    acc: &mut [__m512; R],
-) {
-    let form = tile.form;
-    let quads = int8.rest.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * R);
-    let seeds = int8.rest.seeds(form.offset, STEP).chunks_exact(R);
-    let mut steps = quads.zip(seeds);
-    for (&block, x_scales) in int8.outliers.iter().zip(int8.rest.scales.chunks_exact(R)) {
-        let codes = tile.block(block);
-        let codes = codes.chunks_exact(codes.len() / (BLOCK / STEP));
-        let groups = (block * BLOCK..).step_by(STEP).map(|col| tile.group(col / form.group));
-        for ((codes, group), (quads, seeds)) in codes.zip(groups).zip(&mut steps) {
-            let scale = load_floats(form.scale, &group[..TILE_ROWS * form.scale.bytes()]);
-            let sums = step::<KIND, R>(codes, quads, seeds, table);
-            add_scaled(acc, scale, sums, x_scales);
-        }
+/// Entries of the activations, in order.
+#[derive(Clone, Copy)]
+struct Stream<'a, const STEP: usize, const R: usize> {
+    quads: &'a [[i8; 4]],
+    seeds: &'a [i32],
+    scales: &'a [f32],
+}
+
+impl<'a, const STEP: usize, const R: usize> Stream<'a, STEP, R> {
+    /// The next entries.
+    #[inline]
+    fn take(&mut self, num: usize) -> Self {
+        let (quads, seeds, scales);
+        (quads, self.quads) = self.quads.split_at(num * QUADS * R);
+        (seeds, self.seeds) = self.seeds.split_at(num * (BLOCK / STEP) * R);
+        (scales, self.scales) = self.scales.split_at(num * R);
+        Self { quads, seeds, scales }
+    }
+
+    /// The codes, seeds and scales of one step of an entry.
+    #[inline]
+    fn step(&self, entry: usize, half: usize) -> (&'a [[i8; 4]], &'a [i32], &'a [f32]) {
+        let step = entry * (BLOCK / STEP) + half;
+        let quads = &self.quads[step * STEP / 4 * R..][..STEP / 4 * R];
+        (quads, &self.seeds[step * R..][..R], &self.scales[entry * R..][..R])
     }
 }
 
@@ -113,16 +117,17 @@ fn add_outliers<const KIND: u8, const STEP: usize, const R: usize>(
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn add_scaled<const R: usize>(
-    acc: &mut [__m512; R],
+    mut acc: [__m512; R],
     scale: __m512,
     sums: [__m512i; R],
     x_scales: &[f32],
-) {
+) -> [__m512; R] {
     let x_scales = &x_scales[..R];
     for r in 0..R {
         let sum = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r]), _mm512_set1_ps(x_scales[r]));
         acc[r] = _mm512_fmadd_ps(scale, sum, acc[r]);
     }
+    acc
 }
 
 /// Four-column pieces of a block of activations.
@@ -140,7 +145,11 @@ impl Groups<'_> {
     /// The scales of the next group; its biases go to the sums.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl,f16c")]
-    fn read<const R: usize>(&mut self, header: &mut &[u8], acc: &mut [__m512; R]) -> __m512 {
+    fn read<const R: usize>(
+        &mut self,
+        header: &mut &[u8],
+        mut acc: [__m512; R],
+    ) -> (__m512, [__m512; R]) {
         let scale = self.take(header);
         if self.biased
             && let Some((sums, rest)) = self.sums.split_first_chunk::<R>()
@@ -151,7 +160,7 @@ impl Groups<'_> {
             }
             self.sums = rest;
         }
-        scale
+        (scale, acc)
     }
 
     /// The next 16 floats of a header.
