@@ -1,10 +1,12 @@
-//! The project's own commands: `cargo xtask tidy`, `test`, `goldens` and `ci`.
+//! The project's own commands, such as `cargo xtask tidy` and `cargo xtask ci`.
 //!
 //! Start reading at [`tidy::RULES`], the list of rules the source tree is held to.
 #![forbid(unsafe_code)]
 
 mod error;
+mod peers;
 mod steps;
+mod synth;
 mod test_data;
 mod tidy;
 
@@ -33,6 +35,10 @@ enum Command {
     },
     /// Compare real models with their recorded greedy tokens (fetches 850 MB once).
     Goldens,
+    /// Write the model `synth-1b`, random weights as MLX and GGUF (2 GB).
+    Synth(synth::Options),
+    /// Time Russet and other engines in turn and compare the ratios with the targets.
+    BenchPeers(Box<peers::Options>),
     /// Check the format, run clippy with warnings denied, then `test`.
     Ci,
 }
@@ -43,6 +49,8 @@ fn main() -> ExitCode {
         Command::Tidy => steps::tidy(&root),
         Command::Test { cargo_args } => steps::test(&root, &cargo_args),
         Command::Goldens => steps::goldens(&root),
+        Command::Synth(options) => synth::run(&root, &options),
+        Command::BenchPeers(options) => peers::run(&root, &options),
         Command::Ci => steps::ci(&root),
     };
     match outcome {

@@ -6,6 +6,7 @@ mod commands;
 mod console;
 mod loaded;
 mod machine;
+mod matrices;
 mod opened;
 mod progress;
 mod settings;
@@ -18,8 +19,8 @@ use std::process::ExitCode;
 use russet_hub::Hub;
 use tracing_subscriber::EnvFilter;
 
-use commands::{doctor, info, models, perplexity, run, serve};
-use settings::{Cli, Command};
+use commands::{bench, doctor, info, models, perplexity, run, serve};
+use settings::{BenchCommand, Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::read();
@@ -44,6 +45,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Rm(settings) => models::rm(&hub, settings),
         Command::Info(settings) => info::info(&hub, settings),
         Command::Perplexity(settings) => perplexity::perplexity(&hub, settings),
+        Command::Bench(BenchCommand::Model(settings)) => bench::model(&hub, settings),
         Command::Doctor => Ok(doctor::doctor(&hub)?),
     }
 }

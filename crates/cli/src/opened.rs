@@ -85,15 +85,17 @@ impl Opened {
     }
 }
 
-fn cpu_options(compute: &ComputeSettings) -> CpuOptions {
-    let kv_type = match (compute.kv_type, compute.precision) {
-        (Some(KvChoice::F32), _) | (None, PrecisionChoice::Exact) => KvType::F32,
-        (Some(KvChoice::F16), _) | (None, _) => KvType::F16,
-        (Some(KvChoice::Bf16), _) => KvType::BF16,
+/// The device's options, with what was not chosen filled in.
+pub(crate) fn cpu_options(compute: &ComputeSettings) -> CpuOptions {
+    let kv_type = match kv_choice(compute) {
+        KvChoice::F32 => KvType::F32,
+        KvChoice::F16 => KvType::F16,
+        KvChoice::Bf16 => KvType::BF16,
     };
     let precision = match compute.precision {
         PrecisionChoice::Exact => Precision::Exact,
         PrecisionChoice::Fine => Precision::Fine,
+        PrecisionChoice::Balanced => Precision::Balanced,
         PrecisionChoice::Fast => Precision::Fast,
     };
     CpuOptions {
@@ -102,4 +104,15 @@ fn cpu_options(compute: &ComputeSettings) -> CpuOptions {
         precision,
         kv_type,
     }
+}
+
+/// How keys and values are kept.
+pub(crate) fn kv_choice(compute: &ComputeSettings) -> KvChoice {
+    let default = match compute.precision {
+        PrecisionChoice::Exact => KvChoice::F32,
+        PrecisionChoice::Fine => KvChoice::F16,
+        // What the CPU multiplies without widening, where it has such products.
+        PrecisionChoice::Balanced | PrecisionChoice::Fast => KvChoice::Bf16,
+    };
+    compute.kv_type.unwrap_or(default)
 }

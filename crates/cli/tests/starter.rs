@@ -67,7 +67,7 @@ fn the_starter_knows_the_capital_of_france() {
 #[test]
 fn mlx_and_gguf_give_the_same_text_on_every_instruction_set() {
     let models = [starter().to_owned(), gguf()];
-    for precision in ["exact", "fine"] {
+    for precision in ["exact", "fine", "balanced"] {
         for model in &models {
             let found = text(&["run", "-m", model, "--precision", precision, QUESTION]);
             assert_eq!(found.trim_end(), ANSWER, "{model} {precision}");
@@ -92,6 +92,48 @@ fn info_and_list_know_the_starter() {
     let bytes = |path: &str| std::fs::metadata(path).unwrap().len();
     let both = bytes(&gguf()) + bytes(&format!("{}/model.safetensors", starter()));
     assert!(list[0]["bytes"].as_u64().unwrap() > both, "{list}");
+}
+
+#[test]
+fn bench_measures_the_rows_that_were_asked_for() {
+    let asked = ["-p", "20,8", "-n", "3", "-d", "0,40", "-b", "1,2", "-r", "2"];
+    let compute = ["--prefill-chunk", "16", "--threads", "2", "--precision", "fast", "--json"];
+    let bench = ["bench", "model", starter()];
+    let report: Value =
+        serde_json::from_str(&text(&[&bench[..], &asked, &compute].concat())).unwrap();
+    assert_eq!(report["model"], "SmolLM2-135M-Instruct-4bit");
+    assert_eq!((&report["threads"], &report["parameters"]), (&json!(2), &json!(134_515_008)));
+    assert_eq!((&report["precision"], &report["kv_type"]), (&json!("fast"), &json!("bf16")));
+    let rows = report["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["test"].as_str().unwrap()).collect();
+    let shallow = ["pp20", "pp8", "tg3", "tg3 x2"];
+    let deep = ["pp20 @ d40", "pp8 @ d40", "tg3 @ d40", "tg3 x2 @ d40"];
+    assert_eq!(names, [shallow, deep].concat());
+    let weights = report["weights_bytes"].as_f64().unwrap();
+    for row in rows {
+        assert!(row["tokens_per_s"]["median"].as_f64().unwrap() > 0.0, "{row}");
+        assert_eq!(row["seconds"].as_array().unwrap().len(), 2);
+        let decodes = row["kind"] == "decode";
+        assert_eq!(row["bandwidth_gb_s"]["measured"].is_number(), decodes, "{row}");
+        if decodes {
+            // The embedding serves as the head, so a step reads every weight, and some keys.
+            let per_step =
+                row["bytes_per_token"].as_f64().unwrap() * row["batch"].as_f64().unwrap();
+            assert!((weights..1.05 * weights).contains(&per_step), "{row}");
+        }
+    }
+}
+
+#[test]
+fn bench_prints_a_table_and_names_what_does_not_fit() {
+    let bench = ["bench", "model", starter()];
+    let table = text(&[&bench[..], &["-p", "4", "-n", "0", "-r", "1"]].concat());
+    let row = table.lines().find(|line| line.starts_with("| pp4 ")).unwrap();
+    assert_eq!(row.split('|').count(), 9, "{table}");
+    let long = failure(&[&bench[..], &["-p", "0", "-n", "128", "-d", "8100"]].concat());
+    assert!(["tg128 @ d8100", "8228", "8192"].iter().all(|word| long.contains(word)), "{long}");
+    let none = failure(&[&bench[..], &["-p", "0", "-n", "0"]].concat());
+    assert!(none.contains("no rows"), "{none}");
 }
 
 #[test]

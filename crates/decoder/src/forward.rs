@@ -64,13 +64,22 @@ impl<D: Device> Model for Decoder<D> {
         let step = Step::new(batch, &self.spec, &self.info, &self.num_blocks)?;
         let embed = self.parts.embed.as_ref().map(|linear| &linear.matrix);
         let mut h = self.device.embed(&step, embed, self.spec.embed_scale);
-        for (layer, cache) in self.parts.layers.iter().zip(&mut self.caches) {
-            layer.forward(&mut self.device, &step, &mut h, cache);
+        let wanted = wanted_rows(batch);
+        let last = self.parts.layers.len().saturating_sub(1);
+        for (i, (layer, cache)) in self.parts.layers.iter().zip(&mut self.caches).enumerate() {
+            let mixed = layer.mix(&mut self.device, &step, &h, cache);
+            let mixed = match i == last {
+                true => narrow(&mut self.device, &wanted, &mut h, mixed),
+                false => mixed,
+            };
+            layer.finish(&mut self.device, &mut h, mixed);
         }
-        let hidden = self.device.select(&h, &batch.hidden_rows);
+        let place = |row: &usize| wanted.binary_search(row).expect("a wanted row");
+        let hidden_rows: Vec<usize> = batch.hidden_rows.iter().map(place).collect();
+        let hidden = self.device.select(&h, &hidden_rows);
         let logits = match batch.logits_rows.is_empty() {
             true => Vec::new(),
-            false => self.logits(&h, &batch.logits_rows),
+            false => self.logits(&h, &batch.logits_rows.iter().map(place).collect::<Vec<_>>()),
         };
         self.device.recycle(h);
         Ok(ModelOutput { logits, hidden: self.device.to_host(hidden) })
@@ -161,9 +170,20 @@ impl<D: Device> Decoder<D> {
 }
 
 impl<D: Device> Layer<D> {
-    fn forward(&self, device: &mut D, step: &Step<'_>, h: &mut D::Tensor, cache: &mut D::Cache) {
+    /// What the mixer makes of the input, before its output projection.
+    fn mix(
+        &self,
+        device: &mut D,
+        step: &Step<'_>,
+        h: &D::Tensor,
+        cache: &mut D::Cache,
+    ) -> D::Tensor {
         let run = MixerRun { step, norm: self.pre_mixer.as_ref(), cache };
-        let mixed = self.mixer.forward(device, h, run);
+        self.mixer.forward(device, h, run)
+    }
+
+    /// The rest of the layer, row by row.
+    fn finish(&self, device: &mut D, h: &mut D::Tensor, mixed: D::Tensor) {
         let branch = Branch {
             linear: self.mixer.output(),
             norm: self.post_mixer.as_ref(),
@@ -178,6 +198,29 @@ impl<D: Device> Layer<D> {
         };
         device.add_projected(h, inner, branch);
     }
+}
+
+/// The rows whose result someone asked for, ascending.
+fn wanted_rows(batch: &Batch) -> Vec<usize> {
+    let mut rows = [batch.logits_rows.as_slice(), &batch.hidden_rows].concat();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
+}
+
+/// Keeps only `rows` of `h` and `mixed`; returns the latter. After the last mixer nothing reads the
+/// others: a prompt needs their keys and values alone.
+fn narrow<D: Device>(
+    device: &mut D,
+    rows: &[usize],
+    h: &mut D::Tensor,
+    mixed: D::Tensor,
+) -> D::Tensor {
+    let narrow_h = device.select(h, rows);
+    device.recycle(std::mem::replace(h, narrow_h));
+    let narrow_mixed = device.select(&mixed, rows);
+    device.recycle(mixed);
+    narrow_mixed
 }
 
 fn cache_groups<D: Device>(spec: &ModelSpec, device: &D, sizes: &Sizes) -> Vec<CacheGroup> {

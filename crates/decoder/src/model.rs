@@ -128,6 +128,14 @@ pub enum ModelError {
         /// Bytes of a block.
         expected: usize,
     },
+    /// The device has no cache of such blocks.
+    #[error("blocks of {found} tokens; this KV type takes multiples of {multiple}")]
+    BlockLen {
+        /// Tokens of a block.
+        found: usize,
+        /// What it takes multiples of.
+        multiple: usize,
+    },
     /// The cache could not be allocated.
     #[error("no memory for the KV cache: {bytes} bytes were asked for")]
     CacheMemory {

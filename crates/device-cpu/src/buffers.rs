@@ -30,10 +30,12 @@ impl Spares {
         Buffer { values, width }
     }
 
-    /// Gives a buffer back.
+    /// Gives a buffer back. Of too many the smallest goes: a large one is dear to take anew.
     pub(crate) fn give(&mut self, buffer: Buffer) {
-        if self.spare.len() < Self::MAX_SPARES {
-            self.spare.push(buffer.values);
+        self.spare.push(buffer.values);
+        if self.spare.len() > Self::MAX_SPARES {
+            let smallest = (0..self.spare.len()).min_by_key(|&i| self.spare[i].capacity());
+            self.spare.swap_remove(smallest.expect("one was just pushed"));
         }
     }
 }
@@ -51,5 +53,17 @@ mod tests {
         spares.give(small);
         assert_eq!(spares.take(2, 4).values.as_ptr(), small_at);
         assert_eq!(spares.take(2, 8).values.as_ptr(), large_at);
+    }
+
+    #[test]
+    fn small_spares_do_not_crowd_out_a_large_one() {
+        let mut spares = Spares::default();
+        let small: Vec<Buffer> = (0..Spares::MAX_SPARES).map(|_| spares.take(1, 8)).collect();
+        let large = spares.take(64, 8);
+        let large_at = large.values.as_ptr();
+        small.into_iter().for_each(|buffer| spares.give(buffer));
+        spares.give(large);
+        assert_eq!(spares.spare.len(), Spares::MAX_SPARES);
+        assert_eq!(spares.take(64, 8).values.as_ptr(), large_at);
     }
 }

@@ -103,8 +103,10 @@ impl Device for CpuDevice {
     fn new_cache(&mut self, spec: &KvSpec, num_blocks: usize) -> Result<CpuCache, ModelError> {
         let layout = self.layout(spec);
         let bytes = layout.block_bytes() * num_blocks;
-        let pool =
-            KvPool::new(layout, num_blocks).map_err(|_| ModelError::CacheMemory { bytes })?;
+        let pool = KvPool::new(layout, num_blocks).map_err(|error| match error {
+            kernels::Error::KvBlock { found, multiple } => ModelError::BlockLen { found, multiple },
+            _ => ModelError::CacheMemory { bytes },
+        })?;
         Ok(CpuCache { pool })
     }
 

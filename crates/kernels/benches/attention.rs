@@ -27,28 +27,30 @@ fn main() {
         for &threads in &threads {
             let threads = NonZeroUsize::new(threads).expect("at least one thread");
             let exec = Executor::new(kernels, threads);
-            println!("{} with {threads} thread(s), 9:3 heads of 64, f16:", exec.isa());
-            for depth in [128, 1024, 8192] {
-                decode(&exec, depth);
-            }
-            for (start, num_rows) in [(0, 128), (0, 512), (3584, 512)] {
-                prefill(&exec, start, num_rows);
+            for dtype in [KvType::F16, KvType::BF16] {
+                println!("{} with {threads} thread(s), 9:3 heads of 64, {dtype:?}:", exec.isa());
+                for depth in [128, 1024, 8192] {
+                    decode(&exec, dtype, depth);
+                }
+                for (start, num_rows) in [(0, 128), (0, 512), (3584, 512)] {
+                    prefill(&exec, dtype, start, num_rows);
+                }
             }
         }
     }
 }
 
 /// One row at the end of `depth` slots, in every layer.
-fn decode(exec: &Executor, depth: usize) {
-    let layers = Layers::new(depth);
-    let bytes = NUM_LAYERS * depth * NUM_KV_HEADS * 2 * HEAD_DIM * KvType::F16.bytes();
+fn decode(exec: &Executor, dtype: KvType, depth: usize) {
+    let layers = Layers::new(dtype, depth);
+    let bytes = NUM_LAYERS * depth * NUM_KV_HEADS * 2 * HEAD_DIM * dtype.bytes();
     print!("  decode at {depth:5}: ");
     layers.time(exec, depth - 1, 1).print(bytes as f64, "GB/s");
 }
 
 /// `num_rows` rows of a prompt after `start` slots, in every layer.
-fn prefill(exec: &Executor, start: usize, num_rows: usize) {
-    let layers = Layers::new(start + num_rows);
+fn prefill(exec: &Executor, dtype: KvType, start: usize, num_rows: usize) {
+    let layers = Layers::new(dtype, start + num_rows);
     let pairs: usize = (start..start + num_rows).map(|at| at + 1).sum();
     let flops = (NUM_LAYERS * pairs * NUM_HEADS * HEAD_DIM * 4) as f64;
     print!("  prefill {num_rows} after {start:4}: ");
@@ -79,9 +81,9 @@ struct Layers {
 }
 
 impl Layers {
-    fn new(len: usize) -> Self {
+    fn new(dtype: KvType, len: usize) -> Self {
         let layout = KvLayout {
-            dtype: KvType::F16,
+            dtype,
             block_len: BLOCK_LEN,
             num_kv_heads: NUM_KV_HEADS,
             k_dim: HEAD_DIM,

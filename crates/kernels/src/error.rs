@@ -43,6 +43,14 @@ pub enum Error {
         /// Elements of a value.
         v_dim: usize,
     },
+    /// Blocks of bf16 keys and values of such a length have no layout.
+    #[error("blocks of {found} slots of bf16 keys and values; accepted: multiples of {multiple}")]
+    KvBlock {
+        /// Slots of a block.
+        found: usize,
+        /// What they must be multiples of.
+        multiple: usize,
+    },
     /// The parts of a matrix do not fit its shape.
     #[error(transparent)]
     Shape(#[from] ShapeError),

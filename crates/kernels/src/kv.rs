@@ -1,8 +1,10 @@
 //! Blocks of cached keys and values of one layer.
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
+use half::f16;
 
+use crate::cell::{Rounded, Stored};
+use crate::elementwise::math::NUM_LANES;
+use crate::pair::{Pair, pack};
 use crate::{AlignedBytes, Error};
 
 /// How keys and values are stored.
@@ -12,7 +14,8 @@ pub enum KvType {
     F32,
     /// IEEE 754 binary16.
     F16,
-    /// The upper half of binary32.
+    /// The upper half of binary32. Queries and weights are rounded to it too, and multiplied in
+    /// pairs.
     BF16,
 }
 
@@ -30,12 +33,14 @@ impl KvType {
 ///
 /// A block holds, for each key-value head, keys `[k_dim][block_len]` and then values
 /// `[block_len][v_dim]`. Keys lie by dimension so that the scores of many slots are computed side
-/// by side, without sums across a vector.
+/// by side, without sums across a vector. Of bf16, two dimensions of a key and two slots of a value
+/// lie side by side: `[k_dim / 2][block_len][2]` and `[block_len / 2][v_dim][2]`, with `k_dim`
+/// rounded up to 2 and `v_dim` to 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KvLayout {
     /// Element type.
     pub dtype: KvType,
-    /// Slots (tokens) of a block. Multiples of 16 are fastest.
+    /// Slots (tokens) of a block. Multiples of 16 are fastest; bf16 takes no others.
     pub block_len: usize,
     /// Key-value heads.
     pub num_kv_heads: usize,
@@ -53,7 +58,23 @@ impl KvLayout {
 
     /// Elements of one head of a block.
     pub(crate) const fn head_len(&self) -> usize {
-        self.block_len * (self.k_dim + self.v_dim)
+        self.block_len * (self.k_stride() + self.v_stride())
+    }
+
+    /// Elements that a key takes.
+    const fn k_stride(&self) -> usize {
+        match self.dtype {
+            KvType::F32 | KvType::F16 => self.k_dim,
+            KvType::BF16 => self.k_dim.next_multiple_of(2),
+        }
+    }
+
+    /// Elements that a value takes.
+    pub(crate) const fn v_stride(&self) -> usize {
+        match self.dtype {
+            KvType::F32 | KvType::F16 => self.v_dim,
+            KvType::BF16 => self.v_dim.next_multiple_of(NUM_LANES),
+        }
     }
 
     /// Whether every extent is at least one and the size of a pool fits the address space.
@@ -62,9 +83,16 @@ impl KvLayout {
         if [block_len, num_kv_heads, k_dim, v_dim].contains(&0) {
             return Err(Error::EmptyKv { block_len, num_kv_heads, k_dim, v_dim });
         }
+        if self.dtype == KvType::BF16 && !block_len.is_multiple_of(NUM_LANES) {
+            return Err(Error::KvBlock { found: block_len, multiple: NUM_LANES });
+        }
         let factors = [block_len, num_kv_heads, self.dtype.bytes(), num_blocks];
-        let pool_bytes =
-            factors.into_iter().try_fold(k_dim.saturating_add(v_dim), usize::checked_mul);
+        // Two dimensions that do not fit the address space together do not when rounded up.
+        let row_len = match k_dim.checked_add(v_dim) {
+            Some(len) if len < usize::MAX / 2 => self.k_stride() + self.v_stride(),
+            _ => usize::MAX,
+        };
+        let pool_bytes = factors.into_iter().try_fold(row_len, usize::checked_mul);
         pool_bytes.ok_or(Error::OutOfMemory { bytes: usize::MAX })
     }
 }
@@ -105,15 +133,13 @@ impl KvPool {
         match self.layout.dtype {
             KvType::F32 => self.write_as::<f32>(block, slot, k, v),
             KvType::F16 => self.write_as::<f16>(block, slot, k, v),
-            KvType::BF16 => self.write_as::<bf16>(block, slot, k, v),
+            KvType::BF16 => self.write_pairs(block, slot, k, v),
         }
     }
 
-    fn write_as<T: Stored>(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
-        let KvLayout { block_len, num_kv_heads, k_dim, v_dim, .. } = self.layout;
-        assert_eq!(k.len(), num_kv_heads * k_dim, "k is [num_kv_heads, k_dim]");
-        assert_eq!(v.len(), num_kv_heads * v_dim, "v is [num_kv_heads, v_dim]");
-        assert!(slot < block_len, "slot {slot} of {block_len}");
+    fn write_as<T: Rounded>(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
+        let KvLayout { block_len, k_dim, v_dim, .. } = self.layout;
+        self.check_token(slot, (k.len(), v.len()));
         let head_len = self.layout.head_len();
         let heads = elements_mut::<T>(self.block_mut(block)).chunks_exact_mut(head_len);
         let inputs = k.chunks_exact(k_dim).zip(v.chunks_exact(v_dim));
@@ -124,19 +150,60 @@ impl KvPool {
         }
     }
 
+    fn write_pairs(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
+        let KvLayout { block_len, k_dim, v_dim, .. } = self.layout;
+        self.check_token(slot, (k.len(), v.len()));
+        let (head_len, v_stride) = (self.layout.head_len() / 2, self.layout.v_stride());
+        let num_key_pairs = k_dim.div_ceil(2);
+        let heads = elements_mut::<Pair>(self.block_mut(block)).chunks_exact_mut(head_len);
+        let mut rounded = vec![Pair::default(); num_key_pairs];
+        for (head, (k, v)) in heads.zip(k.chunks_exact(k_dim).zip(v.chunks_exact(v_dim))) {
+            let (keys, values) = head.split_at_mut(num_key_pairs * block_len);
+            pack(k, &mut rounded);
+            for (stored, pair) in keys[slot..].iter_mut().step_by(block_len).zip(&rounded) {
+                *stored = *pair;
+            }
+            for (stored, v) in values[slot / 2 * v_stride..].iter_mut().zip(v) {
+                stored.set(slot % 2, *v);
+            }
+        }
+    }
+
+    fn read_pairs(&self, block: u32, slot: usize, k: &mut [f32], v: &mut [f32]) {
+        let KvLayout { block_len, k_dim, v_dim, .. } = self.layout;
+        self.check_token(slot, (k.len(), v.len()));
+        let outputs = k.chunks_exact_mut(k_dim).zip(v.chunks_exact_mut(v_dim));
+        for (head, (k, v)) in outputs.enumerate() {
+            let (keys, values) = self.head::<Pair>(block, head);
+            for (k, pair) in k.chunks_mut(2).zip(keys[slot..].iter().step_by(block_len)) {
+                k.iter_mut().enumerate().for_each(|(i, k)| *k = pair.get(i));
+            }
+            for (v, pair) in v.iter_mut().zip(&values[slot / 2 * self.layout.v_stride()..]) {
+                *v = pair.get(slot % 2);
+            }
+        }
+    }
+
+    /// Panics unless a token of such lengths fits the slot.
+    fn check_token(&self, slot: usize, (k_len, v_len): (usize, usize)) {
+        let KvLayout { block_len, num_kv_heads, k_dim, v_dim, .. } = self.layout;
+        assert_eq!(k_len, num_kv_heads * k_dim, "k is [num_kv_heads, k_dim]");
+        assert_eq!(v_len, num_kv_heads * v_dim, "v is [num_kv_heads, v_dim]");
+        assert!(slot < block_len, "slot {slot} of {block_len}");
+    }
+
     /// The token in one slot as it is stored: `k` and `v` as in [`write`](Self::write).
     pub fn read(&self, block: u32, slot: usize, k: &mut [f32], v: &mut [f32]) {
         match self.layout.dtype {
             KvType::F32 => self.read_as::<f32>(block, slot, k, v),
             KvType::F16 => self.read_as::<f16>(block, slot, k, v),
-            KvType::BF16 => self.read_as::<bf16>(block, slot, k, v),
+            KvType::BF16 => self.read_pairs(block, slot, k, v),
         }
     }
 
-    fn read_as<T: Stored>(&self, block: u32, slot: usize, k: &mut [f32], v: &mut [f32]) {
-        let KvLayout { block_len, num_kv_heads, k_dim, v_dim, .. } = self.layout;
-        assert_eq!((k.len(), v.len()), (num_kv_heads * k_dim, num_kv_heads * v_dim), "lengths");
-        assert!(slot < block_len, "slot {slot} of {block_len}");
+    fn read_as<T: Rounded>(&self, block: u32, slot: usize, k: &mut [f32], v: &mut [f32]) {
+        let KvLayout { block_len, k_dim, v_dim, .. } = self.layout;
+        self.check_token(slot, (k.len(), v.len()));
         let outputs = k.chunks_exact_mut(k_dim).zip(v.chunks_exact_mut(v_dim));
         for (head, (k, v)) in outputs.enumerate() {
             let (keys, values) = self.head::<T>(block, head);
@@ -169,16 +236,17 @@ impl KvPool {
         &mut self.bytes[block as usize * len..][..len]
     }
 
-    /// Keys `[k_dim][block_len]` and values `[block_len][v_dim]` of one head of a block.
+    /// Keys `[k_dim][block_len]` and values `[block_len][v_dim]` of one head of a block, in cells
+    /// of one or two elements.
     pub(crate) fn head<T: Stored>(&self, block: u32, kv_head: usize) -> (&[T], &[T]) {
-        let head_len = self.layout.head_len();
+        let head_len = self.layout.head_len() / T::PER_CELL;
         let head = &elements::<T>(self.block(block))[kv_head * head_len..][..head_len];
-        head.split_at(self.layout.block_len * self.layout.k_dim)
+        head.split_at(self.layout.block_len * self.layout.k_stride() / T::PER_CELL)
     }
 }
 
 /// Rounds `from` and stores it at every `step`-th element of `to`.
-fn scatter<T: Stored>(from: &[f32], to: &mut [T], step: usize) {
+fn scatter<T: Rounded>(from: &[f32], to: &mut [T], step: usize) {
     const PART_LEN: usize = 64;
     let mut rounded = [T::default(); PART_LEN];
     for (i, part) in from.chunks(PART_LEN).enumerate() {
@@ -190,63 +258,9 @@ fn scatter<T: Stored>(from: &[f32], to: &mut [T], step: usize) {
     }
 }
 
-/// An element type of a [`KvPool`]: plain bits of any value.
-pub(crate) trait Stored: Copy + Default + Send + Sync + 'static {
-    /// The exact value.
-    fn widen(self) -> f32;
-    /// Rounds to nearest, ties to even. The lengths are equal.
-    fn round(from: &[f32], to: &mut [Self]);
-    /// Loads a vector, widened, from the first elements of `from`.
-    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector;
-}
-
-impl Stored for f32 {
-    fn widen(self) -> f32 {
-        self
-    }
-
-    fn round(from: &[f32], to: &mut [Self]) {
-        to.copy_from_slice(from);
-    }
-
-    #[inline(always)]
-    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector {
-        lanes.load(from)
-    }
-}
-
-impl Stored for f16 {
-    fn widen(self) -> f32 {
-        self.to_f32()
-    }
-
-    fn round(from: &[f32], to: &mut [Self]) {
-        to.convert_from_f32_slice(from);
-    }
-
-    #[inline(always)]
-    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector {
-        lanes.load_f16(from)
-    }
-}
-
-impl Stored for bf16 {
-    fn widen(self) -> f32 {
-        self.to_f32()
-    }
-
-    fn round(from: &[f32], to: &mut [Self]) {
-        to.convert_from_f32_slice(from);
-    }
-
-    #[inline(always)]
-    fn load<L: crate::attention::Lanes>(lanes: L, from: &[Self]) -> L::Vector {
-        lanes.load_bf16(from)
-    }
-}
-
 fn elements<T: Stored>(bytes: &[u8]) -> &[T] {
-    // SAFETY: `Stored` types (f32, f16, bf16) are plain bits for which every pattern is valid.
+    // SAFETY: `Stored` types (f32, f16, pairs of bf16) are plain bits for which every pattern is
+    // valid.
     let (before, elements, after) = unsafe { bytes.align_to::<T>() };
     assert!(before.is_empty() && after.is_empty(), "blocks are aligned and whole");
     elements
@@ -261,21 +275,23 @@ fn elements_mut<T: Stored>(bytes: &mut [u8]) -> &mut [T] {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
     fn layout(dtype: KvType) -> KvLayout {
-        KvLayout { dtype, block_len: 5, num_kv_heads: 2, k_dim: 70, v_dim: 3 }
+        KvLayout { dtype, block_len: 16, num_kv_heads: 2, k_dim: 69, v_dim: 3 }
     }
 
     #[test]
     fn tokens_come_back_rounded_to_nearest_even() {
         // 1 + 2^-11 lies between two f16 values; so does 1 + 3·2^-11. Both go to the even one.
-        let k: Vec<f32> = (0..140).map(|i| 1.0 + i as f32 / 2048.0).collect();
+        let k: Vec<f32> = (0..138).map(|i| 1.0 + i as f32 / 2048.0).collect();
         let v = [1.0, 65504.0, 65520.0, -0.0, 1e-8, f32::NEG_INFINITY];
         for dtype in [KvType::F32, KvType::F16, KvType::BF16] {
             let mut pool = KvPool::new(layout(dtype), 3).unwrap();
             pool.write(2, 4, &k, &v);
-            let (mut k_back, mut v_back) = ([0.0; 140], [0.0; 6]);
+            let (mut k_back, mut v_back) = ([0.0; 138], [0.0; 6]);
             pool.read(2, 4, &mut k_back, &mut v_back);
             let round = |x: f32| match dtype {
                 KvType::F32 => x,
@@ -291,11 +307,11 @@ mod tests {
     #[test]
     fn a_copied_block_is_equal_and_its_neighbours_are_untouched() {
         let mut pool = KvPool::new(layout(KvType::BF16), 4).unwrap();
-        pool.write(1, 0, &[2.0; 140], &[3.0; 6]);
+        pool.write(1, 0, &[2.0; 138], &[3.0; 6]);
         pool.copy_block(1, 3);
         assert_eq!(pool.block(1), pool.block(3));
         assert!(pool.block(2).iter().chain(pool.block(0)).all(|&byte| byte == 0));
-        assert_eq!(pool.block(0).len(), 2 * 5 * 73 * 2);
+        assert_eq!(pool.block(0).len(), 2 * 16 * (70 + 16) * 2);
     }
 
     #[test]
@@ -304,5 +320,12 @@ mod tests {
         let message = KvPool::new(empty, 1).unwrap_err().to_string();
         assert!(message.contains("v_dim 0"), "{message}");
         assert!(KvPool::new(layout(KvType::F16), usize::MAX / 8).is_err());
+        for dtype in [KvType::F16, KvType::BF16] {
+            let huge = KvLayout { k_dim: usize::MAX - 3, ..layout(dtype) };
+            assert!(KvPool::new(huge, 1).is_err());
+        }
+        let odd = KvLayout { block_len: 20, ..layout(KvType::BF16) };
+        let message = KvPool::new(odd, 1).unwrap_err().to_string();
+        assert!(message.contains("20 slots"), "{message}");
     }
 }

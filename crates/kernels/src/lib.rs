@@ -8,6 +8,7 @@
 mod aarch64;
 mod arena;
 mod attention;
+mod cell;
 mod disjoint;
 mod elementwise;
 mod error;
@@ -16,6 +17,7 @@ mod isa;
 mod kv;
 mod matmul;
 mod pack;
+mod pair;
 mod pool;
 mod quant;
 mod scalar;

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
+use half::bf16;
 use russet_kernels::{
     AttentionArgs, AttentionRow, Executor, KvLayout, KvPool, KvType, attention, available,
 };
@@ -118,7 +119,7 @@ impl Case {
             let block = self.tables[*sequence][slot / block_len];
             self.pool.read(block, slot % block_len, &mut k, &mut v);
             let pairs = q.iter().zip(&k[kv_head * k_dim..]);
-            let dot: f64 = pairs.map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+            let dot: f64 = pairs.map(|(q, k)| f64::from(self.factor(*q)) * f64::from(*k)).sum();
             let scaled = dot * f64::from(self.scale());
             let cap = self.softcap.map(f64::from);
             logits.push(cap.map_or(scaled, |cap| cap * (scaled / cap).tanh()));
@@ -137,6 +138,23 @@ impl Case {
         out
     }
 
+    /// A query element as it is multiplied: with bf16 keys it is rounded too.
+    fn factor(&self, q: f32) -> f32 {
+        match self.pool.layout().dtype {
+            KvType::BF16 => bf16::from_f32(q).to_f32(),
+            KvType::F32 | KvType::F16 => q,
+        }
+    }
+
+    /// Values are below 1, scores below 4·√k_dim, so 1e-5 is some tens of ulp. Weights that are
+    /// rounded to bf16 are off by 2^-9 at most, and so is their average of values.
+    fn tolerance(&self) -> f64 {
+        match self.pool.layout().dtype {
+            KvType::BF16 => 1.0 / 512.0,
+            KvType::F32 | KvType::F16 => 1e-5,
+        }
+    }
+
     /// Compares every ISA with the exact result, and with scalar bit for bit.
     fn check(&self, what: &str) {
         let v_dim = self.pool.layout().v_dim;
@@ -151,9 +169,9 @@ impl Case {
         for line in 0..self.rows.len() * self.num_heads {
             let exact = self.exact(line / self.num_heads, line % self.num_heads);
             for (found, exact) in scalar[line * v_dim..][..v_dim].iter().zip(&exact) {
-                // Values are below 1, scores below 4·√k_dim, so 1e-5 is some tens of ulp.
                 let error = (f64::from(*found) - exact).abs();
-                assert!(error < 1e-5, "{what}: line {line}: {found} instead of {exact}");
+                let is_close = error < self.tolerance();
+                assert!(is_close, "{what}: line {line}: {found} instead of {exact}");
             }
         }
         for (isa, result) in &results {
@@ -185,6 +203,9 @@ fn executors() -> Vec<Executor> {
 const PLAIN: Shape =
     Shape { num_kv_heads: 2, group: 3, k_dim: 64, v_dim: 64, block_len: 32, dtype: KvType::F16 };
 
+/// The 16-bit types, which are computed in different ways.
+const HALVES: [KvType; 2] = [KvType::F16, KvType::BF16];
+
 #[test]
 fn head_shapes_agree() {
     for dim in [8, 16, 64, 80, 128, 256] {
@@ -200,9 +221,11 @@ fn head_shapes_agree() {
 
 #[test]
 fn block_lengths_and_unequal_dimensions_agree() {
-    for block_len in [1, 5, 16, 24, 48, 64, 256, 300] {
+    let lens = [1, 5, 16, 24, 48, 64, 256, 300].map(|len| (len, KvType::F16));
+    let lens_of_bf16 = [16, 48, 64, 256].map(|len| (len, KvType::BF16));
+    for (block_len, dtype) in lens.into_iter().chain(lens_of_bf16) {
         for (k_dim, v_dim) in [(24, 20), (7, 3), (96, 64), (64, 130)] {
-            let shape = Shape { block_len, k_dim, v_dim, ..PLAIN };
+            let shape = Shape { block_len, k_dim, v_dim, dtype, ..PLAIN };
             Case::new(shape, &[310], causal(0, 290, 20)).check(&format!("{shape:?}"));
             Case::new(shape, &[310], causal(0, 309, 1)).check(&format!("one row, {shape:?}"));
         }
@@ -211,9 +234,12 @@ fn block_lengths_and_unequal_dimensions_agree() {
 
 #[test]
 fn every_number_of_slots_agrees() {
-    let shape = Shape { num_kv_heads: 1, k_dim: 16, v_dim: 16, ..PLAIN };
-    for len in 1..=600 {
-        Case::new(shape, &[len], causal(0, len - 1, 1)).check(&format!("{len} slots"));
+    for dtype in HALVES {
+        let shape = Shape { num_kv_heads: 1, k_dim: 16, v_dim: 16, dtype, ..PLAIN };
+        for len in 1..=600 {
+            let what = format!("{len} slots of {dtype:?}");
+            Case::new(shape, &[len], causal(0, len - 1, 1)).check(&what);
+        }
     }
 }
 
@@ -238,8 +264,8 @@ fn patterns() -> Vec<(usize, Vec<Range<u32>>)> {
 
 #[test]
 fn visible_patterns_softcap_and_sinks_agree() {
-    for block_len in [32, 20] {
-        let mut case = Case::new(Shape { block_len, ..PLAIN }, &[600], patterns());
+    for (block_len, dtype) in [(32, KvType::F16), (20, KvType::F16), (32, KvType::BF16)] {
+        let mut case = Case::new(Shape { block_len, dtype, ..PLAIN }, &[600], patterns());
         case.check("patterns");
         case.softcap = Some(1.5);
         case.check("softcap");
@@ -260,11 +286,15 @@ fn a_row_that_sees_nothing_is_zero() {
 
 #[test]
 fn batches_threads_and_tiles_give_the_same_bits() {
+    HALVES.into_iter().for_each(same_bits_however_computed);
+}
+
+fn same_bits_however_computed(dtype: KvType) {
     let mut rows = causal(0, 200, 150);
     rows.extend(causal(1, 700, 1));
     rows.extend(causal(2, 0, 90));
     rows.extend(patterns().into_iter().map(|(_, visible)| (1, visible)));
-    let case = Case::new(PLAIN, &[350, 701, 90], rows);
+    let case = Case::new(Shape { dtype, ..PLAIN }, &[350, 701, 90], rows);
     let num_rows = case.rows.len();
     let executors = executors();
     let alone: Vec<f32> = (0..num_rows).flat_map(|i| case.run(&executors[0], i..i + 1)).collect();
@@ -282,8 +312,13 @@ fn batches_threads_and_tiles_give_the_same_bits() {
 
 #[test]
 fn a_broken_token_reaches_only_rows_that_see_it() {
-    let case = Case::new(PLAIN, &[300], causal(0, 250, 50));
-    let mut broken = Case::new(PLAIN, &[300], causal(0, 250, 50));
+    HALVES.into_iter().for_each(only_rows_that_see_it_break);
+}
+
+fn only_rows_that_see_it_break(dtype: KvType) {
+    let shape = Shape { dtype, ..PLAIN };
+    let case = Case::new(shape, &[300], causal(0, 250, 50));
+    let mut broken = Case::new(shape, &[300], causal(0, 250, 50));
     let (block, slot) = (broken.tables[0][270 / 32], 270 % 32);
     broken.pool.write(block, slot, &[f32::NAN; 128], &[f32::INFINITY; 128]);
     for exec in executors() {

@@ -53,6 +53,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
+const PRECISIONS: [Precision; 4] =
+    [Precision::Exact, Precision::Fine, Precision::Balanced, Precision::Fast];
+
 /// bf16 dot products round as the instruction does, so they are compared with a tolerance instead.
 fn is_bf16_dot(exec: &Executor, owned: &Owned, precision: Precision) -> bool {
     let is_bf16 = match owned.view().data {
@@ -62,7 +65,8 @@ fn is_bf16_dot(exec: &Executor, owned: &Owned, precision: Precision) -> bool {
                 || owned.name.contains("mxfp8")
         }
     };
-    is_bf16 && precision == Precision::Fast && exec.kernels().name().contains("bf16")
+    let is_rounded = matches!(precision, Precision::Balanced | Precision::Fast);
+    is_bf16 && is_rounded && exec.kernels().name().contains("bf16")
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn every_isa_equals_scalar_for_every_number_of_rows() {
     for owned in &all {
         let matrix = PackedMatrix::pack(&scalar, &owned.view(), RowMap::Identity).unwrap();
         let x = rows(&mut random, owned.cols);
-        for precision in [Precision::Exact, Precision::Fine, Precision::Fast] {
+        for precision in PRECISIONS {
             let wanted = product(&scalar, &matrix, &x, precision);
             for exec in others.iter().filter(|e| !is_bf16_dot(e, owned, precision)) {
                 for m in (1..=17).chain([MAX_ROWS]) {
@@ -97,7 +101,7 @@ fn results_do_not_depend_on_rows_or_threads() {
         for owned in all.iter().step_by(3) {
             let matrix = PackedMatrix::pack(&three, &owned.view(), RowMap::Identity).unwrap();
             let x = rows(&mut random, owned.cols);
-            for precision in [Precision::Exact, Precision::Fine, Precision::Fast] {
+            for precision in PRECISIONS {
                 let together = bits(&product(&three, &matrix, &x, precision));
                 for (row, x) in x.chunks_exact(owned.cols).enumerate() {
                     let alone = bits(&product(&one, &matrix, x, precision));
@@ -114,7 +118,7 @@ fn results_do_not_depend_on_rows_or_threads() {
 }
 
 /// What int8 activations stand for: an independent, plain statement of the quantisation.
-fn quantised(x: &[f32]) -> Vec<f64> {
+fn quantised(x: &[f32], ratio: f32) -> Vec<f64> {
     let scale = |x: &[f32]| x.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0;
     let code = |x: &[f32]| -> Vec<f32> {
         let scale = scale(x);
@@ -126,7 +130,7 @@ fn quantised(x: &[f32]) -> Vec<f64> {
     let block = |x: &[f32]| -> Vec<f64> {
         let first = code(x);
         let left: Vec<f32> = x.iter().zip(&first).map(|(x, first)| x - first).collect();
-        let second = if scale(x) > 2.5 * mean { code(&left) } else { vec![0.0; x.len()] };
+        let second = if scale(x) > ratio * mean { code(&left) } else { vec![0.0; x.len()] };
         first.iter().zip(second).map(|(a, b)| f64::from(*a) + f64::from(b)).collect()
     };
     x.chunks(32).flat_map(block).collect()
@@ -176,9 +180,18 @@ fn fine_products_are_nearly_those_of_f64() {
 }
 
 #[test]
+fn balanced_products_are_those_of_the_rounded_activations() {
+    check_rounded(Precision::Balanced, 1.5);
+}
+
+#[test]
 fn fast_products_are_those_of_the_rounded_activations() {
-    check_against_f64(Precision::Fast, 1e-5, |exec, owned, x| match owned.view().data {
-        _ if is_bf16_dot(exec, owned, Precision::Fast) => {
+    check_rounded(Precision::Fast, f32::INFINITY);
+}
+
+fn check_rounded(precision: Precision, ratio: f32) {
+    check_against_f64(precision, 1e-5, |exec, owned, x| match owned.view().data {
+        _ if is_bf16_dot(exec, owned, precision) => {
             x.iter().map(|&v| half::bf16::from_f32(v).to_f64()).collect()
         }
         MatrixData::Dense(_) => x.iter().map(|&v| f64::from(v)).collect(),
@@ -186,7 +199,7 @@ fn fast_products_are_those_of_the_rounded_activations() {
         _ if ["F32", "F16", "BF16"].iter().any(|f| owned.name == format!("ggml {f}")) => {
             x.iter().map(|&v| f64::from(v)).collect()
         }
-        _ => quantised(x),
+        _ => quantised(x, ratio),
     });
 }
 

@@ -37,6 +37,7 @@ const TABLE: &[Row] = &[
         may_use: &["russet-decoder", "russet-tensor"],
         tests_may_use: &["russet-device-cpu", "russet-weights", "russet-tokenizer"],
     },
+    row("russet-bench", &["russet-decoder"]),
     Row {
         package: "russet-server",
         may_use: &["russet-protocol", "russet-tokenizer", "russet-engine"],
@@ -49,6 +50,7 @@ const TABLE: &[Row] = &[
             "russet-server",
             "russet-engine",
             "russet-hub",
+            "russet-bench",
             "russet-device-cpu",
             "russet-decoder",
             "russet-weights",
@@ -57,7 +59,8 @@ const TABLE: &[Row] = &[
             "russet-protocol",
         ],
     ),
-    row("xtask", &[]),
+    // It writes and checks model files.
+    row("xtask", &["russet-weights", "russet-tensor"]),
 ];
 
 /// Dependencies between workspace crates that the table does not have.

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use indicatif::{BinaryBytes, HumanCount};
-use russet_decoder::{Ffn, Head, Mixer, ModelSpec, Reach};
+use russet_decoder::{Mixer, ModelSpec, Reach};
 use russet_hub::Hub;
-use russet_weights::{Checkpoint, Role};
+use russet_weights::Checkpoint;
 use serde::Serialize;
 
-use crate::console;
 use crate::opened::{self, Opened};
 use crate::settings::InfoSettings;
+use crate::{console, matrices};
 
 /// Prints what the headers tell, without loading the weights.
 pub(crate) fn info(hub: &Hub, settings: &InfoSettings) -> Result<()> {
@@ -108,30 +108,7 @@ impl Report {
 
 /// What the matrices that the decoder loads take once packed; many encodings become wider.
 fn packed_bytes(checkpoint: &Checkpoint, spec: &ModelSpec) -> Result<u64> {
-    let hidden = spec.hidden_len;
-    let mut matrices = vec![(Role::TokenEmbd.into(), spec.vocab_len, hidden)];
-    if spec.head != Head::Tied {
-        matrices.push((Role::Output.into(), spec.vocab_len, hidden));
-    }
-    for (i, layer) in spec.layers.iter().enumerate() {
-        let Mixer::Attention(attention) = &layer.mixer;
-        let q_len = attention.num_heads * attention.head_dim;
-        let kv_len = attention.num_kv_heads * attention.head_dim;
-        let Ffn::Gated(ffn) = &layer.ffn;
-        matrices.extend([
-            (Role::AttnQ.at(i), q_len, hidden),
-            (Role::AttnK.at(i), kv_len, hidden),
-            (Role::AttnV.at(i), kv_len, hidden),
-            (Role::AttnOutput.at(i), hidden, q_len),
-            (Role::FfnGate.at(i), ffn.inner_len, hidden),
-            (Role::FfnUp.at(i), ffn.inner_len, hidden),
-            (Role::FfnDown.at(i), hidden, ffn.inner_len),
-        ]);
-    }
-    let bytes = |(at, rows, cols)| -> Result<u64> {
-        Ok(russet_kernels::packed_bytes(&checkpoint.matrix(at, rows, cols)?.view)? as u64)
-    };
-    matrices.into_iter().map(bytes).sum()
+    matrices::all(spec).iter().map(|matrix| matrix.packed_bytes(checkpoint)).sum()
 }
 
 /// f16 keys and values of `num_tokens`; sliding layers keep no more than their window.

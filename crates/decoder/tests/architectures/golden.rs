@@ -10,8 +10,6 @@ use russet_decoder::{
 use russet_device_cpu::{CpuDevice, CpuOptions, KvType, Precision};
 use safetensors::SafeTensors;
 
-pub(crate) const BLOCK_LEN: usize = 4;
-
 pub(crate) fn fixtures() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"))
 }
@@ -59,15 +57,17 @@ pub(crate) fn load(
     precision: Precision,
     layers: Option<std::ops::Range<usize>>,
 ) -> CpuModel {
-    let options = CpuOptions {
-        threads: NonZeroUsize::new(2).unwrap(),
-        isa: None,
-        precision,
-        kv_type: if matches!(precision, Precision::Exact) { KvType::F32 } else { KvType::F16 },
+    // Short blocks, so that short prompts fill several.
+    let (kv_type, block_len) = match precision {
+        Precision::Exact => (KvType::F32, 4),
+        Precision::Fine => (KvType::F16, 4),
+        Precision::Balanced | Precision::Fast => (KvType::BF16, 16),
     };
+    let threads = NonZeroUsize::new(2).unwrap();
+    let options = CpuOptions { threads, isa: None, precision, kv_type };
     let checkpoint = russet_decoder::open(&fixtures().join(path)).unwrap();
     let device = CpuDevice::new(options).unwrap();
-    let load = LoadOptions { block_len: BLOCK_LEN, layers };
+    let load = LoadOptions { block_len, layers };
     let mut model = russet_decoder::load(&checkpoint, device, &load)
         .unwrap_or_else(|error| panic!("{path}: {error}"));
     let groups = model.info().cache_groups.len();

@@ -1,8 +1,6 @@
 //! Every architecture and quantisation against logits that mlx-lm computed (`fixtures/make.py`).
 
-use crate::golden::{
-    BLOCK_LEN, CpuModel, Golden, bits, load, relative_error, sequence, step, token_rows,
-};
+use crate::golden::{CpuModel, Golden, bits, load, relative_error, sequence, step, token_rows};
 use russet_decoder::{Batch, BlockId, Input, Model};
 use russet_device_cpu::Precision;
 
@@ -95,7 +93,7 @@ models! {
 /// Logits equal the recorded ones, and bit for bit each other however the tokens were scheduled.
 fn check(path: &str, golden: &str) {
     let golden = Golden::read(golden);
-    for precision in [Precision::Exact, Precision::Fine, Precision::Fast] {
+    for precision in [Precision::Exact, Precision::Fine, Precision::Balanced, Precision::Fast] {
         let model = &mut load(path, precision, None);
         let whole = step(model, 0, 0, &golden.input_ids);
         let decoded = decode(model, &golden);
@@ -154,7 +152,7 @@ fn restored(model: &mut CpuModel, golden: &Golden) -> Vec<f32> {
     let vocab_len = golden.vocab_len();
     let prompt = step(model, 0, 0, &golden.input_ids);
     let mut logits = prompt[prompt.len() - vocab_len..].to_vec();
-    let num_blocks = golden.input_ids.len().div_ceil(BLOCK_LEN) as u32;
+    let num_blocks = golden.input_ids.len().div_ceil(model.info().block_len) as u32;
     for group in 0..model.info().cache_groups.len() {
         for block in (0..num_blocks).map(BlockId) {
             let saved = model.read_block(group, block);

@@ -40,7 +40,15 @@ pub(crate) fn plan_keys(tile: &Tile<'_>, spans: &Spans, plan: &mut Vec<(Group, S
 /// The slots of a chunk to weigh for each group, and line by line where its lines see different
 /// slots: what a line does not see must not touch it, not even with a weight of zero, for the value
 /// may be infinite. Each line gets its slots in ascending order.
-pub(crate) fn plan_values(tile: &Tile<'_>, spans: &Spans, plan: &mut Vec<(Group, Span)>) {
+///
+/// What lines share is whole cells of `per_cell` slots, so that how a cell is summed depends on the
+/// line alone.
+pub(crate) fn plan_values(
+    tile: &Tile<'_>,
+    spans: &Spans,
+    per_cell: usize,
+    plan: &mut Vec<(Group, Span)>,
+) {
     let chunk = Span { start: 0, end: CHUNK_LEN };
     plan.clear();
     for group in groups(tile.num_lines()) {
@@ -49,7 +57,7 @@ pub(crate) fn plan_values(tile: &Tile<'_>, spans: &Spans, plan: &mut Vec<(Group,
             push_visible(group, spans.of_row(rows.start), chunk, plan);
             continue;
         }
-        let common = common_span(spans, rows);
+        let common = common_span(spans, rows).inward(per_cell);
         push_lines(tile, spans, (group, Span { end: common.start, ..chunk }), plan);
         if !common.is_empty() {
             plan.push((group, common));

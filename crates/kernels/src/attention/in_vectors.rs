@@ -2,7 +2,7 @@
 //!
 //! Everything here is inlined into a function compiled for one instruction set.
 
-use half::{bf16, f16};
+use half::f16;
 
 use super::groups::{Group, plan_keys, plan_values};
 use super::register_tile::{MAX_LINES, Stretch, score, weigh};
@@ -10,7 +10,9 @@ use super::runs::Runs;
 use super::scratch::PANEL_LEN;
 use super::spans::Span;
 use super::{CHUNK_LEN, Lanes, NUM_LANES, Scratch, Tile, panels};
-use crate::kv::{KvType, Stored};
+use crate::cell::Stored;
+use crate::kv::KvType;
+use crate::pair::Pair;
 
 /// Up to this many lines, 16-bit keys and values are widened each time they are used; with more
 /// they are widened once, to a panel, for all lines.
@@ -29,40 +31,49 @@ pub(crate) fn attend_chunk<L: Lanes>(
     plan_keys(tile, &scratch.spans, &mut scratch.plan);
     match in_place_type::<L>(tile) {
         Some(KvType::F16) => score_in_place::<L, f16>(lanes, tile, hull, scratch),
-        Some(KvType::BF16) => score_in_place::<L, bf16>(lanes, tile, hull, scratch),
+        Some(KvType::BF16) => score_in_place::<L, Pair>(lanes, tile, hull, scratch),
         _ => score_panels(lanes, tile, hull, scratch),
     }
     for (line, row) in scratch.scores[..tile.num_lines()].iter_mut().enumerate() {
         let spans = scratch.spans.of_row(line / tile.group);
         scratch.part.stats[line] = lanes.softmax(tile.curve(), row, spans);
+        if tile.layout().dtype == KvType::BF16 {
+            scratch.pairs.take_weights(line, row);
+        }
     }
-    plan_values(tile, &scratch.spans, &mut scratch.plan);
+    let per_cell = if tile.layout().dtype == KvType::BF16 { Pair::PER_CELL } else { 1 };
+    plan_values(tile, &scratch.spans, per_cell, &mut scratch.plan);
     match in_place_type::<L>(tile) {
         Some(KvType::F16) => weigh_in_place::<L, f16>(lanes, tile, hull, scratch),
-        Some(KvType::BF16) => weigh_in_place::<L, bf16>(lanes, tile, hull, scratch),
+        Some(KvType::BF16) => weigh_in_place::<L, Pair>(lanes, tile, hull, scratch),
         _ => weigh_panels(lanes, tile, hull, scratch),
     }
 }
 
-/// The element type, if keys and values are read where they are stored.
+/// The element type, if keys and values are read where they are stored, as bf16 always is.
 fn in_place_type<L: Lanes>(tile: &Tile<'_>) -> Option<KvType> {
     let layout = tile.layout();
+    if layout.dtype == KvType::BF16 {
+        return Some(layout.dtype);
+    }
     let is_in_place = tile.num_lines() <= MAX_LINES_IN_PLACE
         && layout.block_len.is_multiple_of(NUM_LANES)
         && layout.v_dim.is_multiple_of(L::WIDTH);
     is_in_place.then_some(layout.dtype)
 }
 
-/// While one block is read the next is fetched, and the first values after the last keys: blocks
-/// are too short for the CPU to see the direction by itself.
+/// Memory takes longer to answer than a block to be read.
+const BLOCKS_AHEAD: usize = 2;
+
+/// While a block is read a later one is fetched: after the keys the values, and after them the keys
+/// of the next chunk. Blocks are too short for the CPU to see the direction by itself.
 #[inline(always)]
 fn score_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch) {
     let stride = tile.layout().block_len;
     let mut runs = Runs::new(tile, s.first_slot(), hull.outward());
-    let values = Runs::new(tile, s.first_slot(), hull).peek::<T>().map(|run| run.values);
+    let mut later = runs.clone().keys().skip(BLOCKS_AHEAD).chain(runs.clone().values());
     while let Some(run) = runs.take::<T>() {
-        let next = runs.peek::<T>().map(|next| next.keys);
-        let ahead = next.or(values).unwrap_or_default();
+        let ahead = later.next().unwrap_or_default();
         let keys = Stretch { rows: &run.keys[run.at..], stride, span: run.span, ahead };
         score_groups(lanes, tile, keys, s);
     }
@@ -70,11 +81,15 @@ fn score_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s:
 
 #[inline(always)]
 fn weigh_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch) {
-    let stride = tile.layout().v_dim;
-    let mut runs = Runs::new(tile, s.first_slot(), hull);
+    let stride = tile.layout().v_stride();
+    let mut runs = Runs::new(tile, s.first_slot(), hull.outward());
+    let next_slot = s.first_slot() + CHUNK_LEN;
+    let next_len = tile.end_slot().saturating_sub(next_slot).min(CHUNK_LEN);
+    let next = Runs::new(tile, next_slot, Span { start: 0, end: next_len });
+    let mut later = runs.clone().values().skip(BLOCKS_AHEAD).chain(next.keys());
     while let Some(run) = runs.take::<T>() {
-        let ahead = runs.peek::<T>().map(|next| next.values).unwrap_or_default();
-        let rows = &run.values[run.at * stride..];
+        let ahead = later.next().unwrap_or_default();
+        let rows = &run.values[run.at / T::PER_CELL * stride..];
         weigh_groups(lanes, Stretch { rows, stride, span: run.span, ahead }, s);
     }
 }
@@ -143,9 +158,10 @@ fn score_group<L: Lanes, T: Stored, const M: usize>(
     (group, columns): (Group, Span),
     scratch: &mut Scratch,
 ) {
-    let mut queries = [[].as_slice(); M];
-    for (m, query) in queries.iter_mut().enumerate() {
-        *query = tile.query(group.first + m);
+    let (pairs, first) = (&scratch.pairs, group.first);
+    let mut queries = [T::factors(tile.query(first), pairs.query(first)); M];
+    for (m, query) in queries.iter_mut().enumerate().skip(1) {
+        *query = T::factors(tile.query(first + m), pairs.query(first + m));
     }
     let scores = scratch.scores[group.first..].first_chunk_mut::<M>();
     score(lanes, keys, columns, queries, scores.expect("scratch has every line"));
@@ -178,14 +194,45 @@ fn weigh_group<L: Lanes, T: Stored, const M: usize>(
     (group, slots): (Group, Span),
     scratch: &mut Scratch,
 ) {
-    let weights = scratch.scores[group.first..].first_chunk::<M>().expect("scratch has every line");
+    let (pairs, floats, first) = (&scratch.pairs, &scratch.scores, group.first);
+    let mut weights = [T::factors(&floats[first], pairs.weights(first)); M];
+    for (m, weights) in weights.iter_mut().enumerate().skip(1) {
+        *weights = T::factors(&floats[first + m], pairs.weights(first + m));
+    }
     let stride = scratch.part.stride;
-    let mut rest = &mut scratch.part.weighted[group.first * stride..];
+    let mut rest = &mut scratch.part.weighted[first * stride..];
     let mut sums = [const { [].as_mut_slice() }; M];
     for line in &mut sums {
         // Values in place have no padding, and then that of the sums is not used.
         let (first, others) = rest.split_at_mut(stride);
         (*line, rest) = (&mut first[..values.stride], others);
     }
-    weigh::<L, T, M>(lanes, values, slots, weights, sums);
+    let whole = slots.inward(T::PER_CELL);
+    for slot in slots.start..whole.start.min(slots.end) {
+        weigh_alone(values, slot, weights, &mut sums);
+    }
+    if !whole.is_empty() {
+        weigh::<L, T, M>(lanes, values, whole, weights, &mut sums);
+    }
+    for slot in whole.end..slots.end {
+        weigh_alone(values, slot, weights, &mut sums);
+    }
+}
+
+/// Adds one slot of a cell whose other slots are not seen.
+#[inline(always)]
+fn weigh_alone<T: Stored, const M: usize>(
+    values: Stretch<'_, T>,
+    slot: usize,
+    weights: [&[T::Factor]; M],
+    sums: &mut [&mut [f32]; M],
+) {
+    let (cell, i) = (slot / T::PER_CELL, slot % T::PER_CELL);
+    let row = (slot - values.span.start) / T::PER_CELL * values.stride;
+    for (sums, weights) in sums.iter_mut().zip(weights) {
+        let weight = T::factor(weights[cell], i);
+        for (sum, value) in sums.iter_mut().zip(&values.rows[row..]) {
+            *sum = weight.mul_add(value.element(i), *sum);
+        }
+    }
 }

@@ -2,13 +2,14 @@
 //!
 //! Everything here is inlined into a function compiled for one instruction set.
 
-use half::{bf16, f16};
+use half::f16;
 
 use super::runs::Runs;
 use super::scratch::PANEL_LEN;
 use super::spans::Span;
 use super::{Lanes, Tile};
-use crate::kv::{KvType, Stored};
+use crate::cell::Rounded;
+use crate::kv::KvType;
 
 /// Widens the keys of the slots `seen` of a chunk to `[k_dim][PANEL_LEN]`, whose first column is
 /// the slot `start` of the chunk.
@@ -24,12 +25,12 @@ pub(crate) fn fill_keys<L: Lanes>(
     match tile.layout().dtype {
         KvType::F32 => widen_keys::<L, f32>(lanes, tile, runs, start, panel),
         KvType::F16 => widen_keys::<L, f16>(lanes, tile, runs, start, panel),
-        KvType::BF16 => widen_keys::<L, bf16>(lanes, tile, runs, start, panel),
+        KvType::BF16 => unreachable!("pairs are read where they are stored"),
     }
 }
 
 #[inline(always)]
-fn widen_keys<L: Lanes, T: Stored>(
+fn widen_keys<L: Lanes, T: Rounded>(
     lanes: L,
     tile: &Tile<'_>,
     mut runs: Runs<'_>,
@@ -60,12 +61,12 @@ pub(crate) fn fill_values<L: Lanes>(
     match tile.layout().dtype {
         KvType::F32 => widen_values::<L, f32>(lanes, tile, runs, rows),
         KvType::F16 => widen_values::<L, f16>(lanes, tile, runs, rows),
-        KvType::BF16 => widen_values::<L, bf16>(lanes, tile, runs, rows),
+        KvType::BF16 => unreachable!("pairs are read where they are stored"),
     }
 }
 
 #[inline(always)]
-fn widen_values<'a, L: Lanes, T: Stored>(
+fn widen_values<'a, L: Lanes, T: Rounded>(
     lanes: L,
     tile: &Tile<'_>,
     mut runs: Runs<'_>,
@@ -83,10 +84,10 @@ fn widen_values<'a, L: Lanes, T: Stored>(
 }
 
 #[inline(always)]
-fn widen<L: Lanes, T: Stored>(lanes: L, from: &[T], to: &mut [f32]) {
+fn widen<L: Lanes, T: Rounded>(lanes: L, from: &[T], to: &mut [f32]) {
     let whole = from.len() / L::WIDTH * L::WIDTH;
     for at in (0..whole).step_by(L::WIDTH) {
-        lanes.store(T::load(lanes, &from[at..]), &mut to[at..]);
+        lanes.store(T::load_wide(lanes, &from[at..]), &mut to[at..]);
     }
     for (from, to) in from[whole..].iter().zip(&mut to[whole..]) {
         *to = from.widen();

@@ -4,14 +4,15 @@
 
 use super::spans::Span;
 use super::{CHUNK_LEN, Lanes};
-use crate::kv::Stored;
+use crate::cell::Stored;
 
 /// Most lines of a register tile: 6 lines by 4 vectors fill 24 of 32 registers.
 pub(crate) const MAX_LINES: usize = 6;
 
 /// Keys or values of the slots `span` of a chunk.
 ///
-/// Row `r` starts at `r · stride`. A row is a dimension of the keys, or a slot of the values.
+/// Row `r` starts at `r · stride`. A row is a dimension of the keys or a slot of the values, or two
+/// of these.
 #[derive(Clone, Copy)]
 pub(crate) struct Stretch<'a, T> {
     pub(crate) rows: &'a [T],
@@ -39,12 +40,14 @@ impl<'a, T> Stretch<'a, T> {
 }
 
 /// Writes q·k of the slots `columns`, which are whole groups of lanes, of `M` lines.
+///
+/// `queries`: a factor for each row of the keys.
 #[inline(always)]
 pub(crate) fn score<L: Lanes, T: Stored, const M: usize>(
     lanes: L,
     keys: Stretch<'_, T>,
     columns: Span,
-    queries: [&[f32]; M],
+    queries: [&[T::Factor]; M],
     scores: &mut [[f32; CHUNK_LEN]; M],
 ) {
     let mut at = columns.start;
@@ -67,24 +70,24 @@ pub(crate) fn score<L: Lanes, T: Stored, const M: usize>(
 fn score_columns<L: Lanes, T: Stored, const M: usize, const N: usize>(
     lanes: L,
     keys: Part<'_, T>,
-    queries: [&[f32]; M],
+    queries: [&[T::Factor]; M],
     scores: &mut [[f32; CHUNK_LEN]; M],
     at: usize,
 ) -> usize {
-    let k_dim = queries[0].len();
+    let num_rows = queries[0].len();
     let mut lines = queries;
     for line in &mut lines {
-        *line = &line[..k_dim];
+        *line = &line[..num_rows];
     }
     let mut sums = [[lanes.splat(0.0); N]; M];
     let mut rows = keys.rows.chunks(keys.stride);
-    for d in 0..k_dim {
+    for d in 0..num_rows {
         let Some(key) = rows.next() else { break };
         let vectors = load_row::<L, T, N>(lanes, key, keys.ahead, d * keys.stride);
         for m in 0..M {
-            let query = lanes.splat(lines[m][d]);
+            let query = T::splat(lanes, lines[m][d]);
             for n in 0..N {
-                sums[m][n] = lanes.mul_add(query, vectors[n], sums[m][n]);
+                sums[m][n] = T::add(lanes, query, vectors[n], sums[m][n]);
             }
         }
     }
@@ -97,36 +100,35 @@ fn score_columns<L: Lanes, T: Stored, const M: usize, const N: usize>(
 }
 
 /// Adds the values of the slots `slots`, times their weights, to `M` rows of `sums`, whose common
-/// length is whole vectors.
+/// length is whole vectors. The slots are whole cells.
+///
+/// `weights`: a factor for each cell of the chunk.
 #[inline(always)]
 pub(crate) fn weigh<L: Lanes, T: Stored, const M: usize>(
     lanes: L,
     values: Stretch<'_, T>,
     slots: Span,
-    weights: &[[f32; CHUNK_LEN]; M],
-    mut sums: [&mut [f32]; M],
+    weights: [&[T::Factor]; M],
+    sums: &mut [&mut [f32]; M],
 ) {
     let width = sums[0].len();
-    let weights = Weights { weights, slots };
+    let first = (slots.start - values.span.start) / T::PER_CELL;
+    let mut weights = weights;
+    for line in &mut weights {
+        *line = &line[slots.start / T::PER_CELL..slots.end / T::PER_CELL];
+    }
     let mut at = 0;
     while at < width {
         let left = (width - at) / L::WIDTH;
-        let part = values.part(slots.start - values.span.start, at);
+        let part = values.part(first, at);
         at += if L::COLUMNS >= 4 && left >= 4 {
-            weigh_columns::<L, T, M, 4>(lanes, part, weights, &mut sums, at)
+            weigh_columns::<L, T, M, 4>(lanes, part, weights, sums, at)
         } else if left >= 2 {
-            weigh_columns::<L, T, M, 2>(lanes, part, weights, &mut sums, at)
+            weigh_columns::<L, T, M, 2>(lanes, part, weights, sums, at)
         } else {
-            weigh_columns::<L, T, M, 1>(lanes, part, weights, &mut sums, at)
+            weigh_columns::<L, T, M, 1>(lanes, part, weights, sums, at)
         };
     }
-}
-
-/// The weights of `slots`, by line and slot of the chunk.
-#[derive(Clone, Copy)]
-struct Weights<'a, const M: usize> {
-    weights: &'a [[f32; CHUNK_LEN]; M],
-    slots: Span,
 }
 
 /// One register tile of `M` lines by `N` vectors of dimensions from `at`; returns the number of
@@ -136,7 +138,7 @@ struct Weights<'a, const M: usize> {
 fn weigh_columns<L: Lanes, T: Stored, const M: usize, const N: usize>(
     lanes: L,
     values: Part<'_, T>,
-    Weights { weights, slots }: Weights<'_, M>,
+    weights: [&[T::Factor]; M],
     sums: &mut [&mut [f32]; M],
     at: usize,
 ) -> usize {
@@ -146,16 +148,19 @@ fn weigh_columns<L: Lanes, T: Stored, const M: usize, const N: usize>(
             totals[m][n] = lanes.load(&sums[m][at + n * L::WIDTH..]);
         }
     }
+    let num_rows = weights[0].len();
+    let mut lines = weights;
+    for line in &mut lines {
+        *line = &line[..num_rows];
+    }
     let mut rows = values.rows.chunks(values.stride);
-    let mut ahead_at = 0;
-    for slot in slots.start..slots.end.min(CHUNK_LEN) {
+    for cell in 0..num_rows {
         let Some(value) = rows.next() else { break };
-        let vectors = load_row::<L, T, N>(lanes, value, values.ahead, ahead_at);
-        ahead_at += values.stride;
+        let vectors = load_row::<L, T, N>(lanes, value, values.ahead, cell * values.stride);
         for m in 0..M {
-            let weight = lanes.splat(weights[m][slot]);
+            let weight = T::splat(lanes, lines[m][cell]);
             for n in 0..N {
-                totals[m][n] = lanes.mul_add(weight, vectors[n], totals[m][n]);
+                totals[m][n] = T::add(lanes, weight, vectors[n], totals[m][n]);
             }
         }
     }
@@ -174,7 +179,7 @@ fn load_row<L: Lanes, T: Stored, const N: usize>(
     row: &[T],
     ahead: &[T],
     ahead_at: usize,
-) -> [L::Vector; N] {
+) -> [T::Loaded<L>; N] {
     let row = &row[..N * L::WIDTH];
     let line_len = 64 / size_of::<T>();
     if let Some(ahead) = ahead.get(ahead_at..) {
@@ -182,8 +187,9 @@ fn load_row<L: Lanes, T: Stored, const N: usize>(
             lanes.prefetch(ahead, at);
         }
     }
-    let mut vectors = [lanes.splat(0.0); N];
-    for n in 0..N {
+    // A closure would not be compiled for the instruction set.
+    let mut vectors = [T::load(lanes, row); N];
+    for n in 1..N {
         vectors[n] = T::load(lanes, &row[n * L::WIDTH..]);
     }
     vectors

@@ -2,9 +2,10 @@
 
 use super::Tile;
 use super::spans::Span;
-use crate::kv::Stored;
+use crate::cell::Stored;
 
 /// Walks over slots of the chunk that starts at `first_slot` of the sequence.
+#[derive(Clone)]
 pub(crate) struct Runs<'a> {
     tile: &'a Tile<'a>,
     first_slot: usize,
@@ -26,18 +27,23 @@ impl<'a> Runs<'a> {
 
     /// The next stretch, which is not the next again.
     pub(crate) fn take<T: Stored>(&mut self) -> Option<Run<'a, T>> {
-        let run = self.peek()?;
-        self.left.start = run.span.end;
-        Some(run)
-    }
-
-    /// The next stretch.
-    pub(crate) fn peek<T: Stored>(&self) -> Option<Run<'a, T>> {
         if self.left.is_empty() {
             return None;
         }
         let (keys, values, at) = self.tile.stored::<T>(self.first_slot + self.left.start);
         let end = self.left.end.min(self.left.start + self.tile.layout().block_len - at);
-        Some(Run { keys, values, at, span: Span { start: self.left.start, end } })
+        let span = Span { start: self.left.start, end };
+        self.left.start = end;
+        Some(Run { keys, values, at, span })
+    }
+
+    /// The keys of the stretches left.
+    pub(crate) fn keys<T: Stored>(mut self) -> impl Iterator<Item = &'a [T]> {
+        std::iter::from_fn(move || self.take()).map(|run| run.keys)
+    }
+
+    /// The values of the stretches left.
+    pub(crate) fn values<T: Stored>(mut self) -> impl Iterator<Item = &'a [T]> {
+        std::iter::from_fn(move || self.take()).map(|run| run.values)
     }
 }

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use super::groups::Group;
 use super::spans::{Span, Spans};
 use super::{CHUNK_LEN, NUM_LANES, Partials, Tile};
+use crate::kv::KvType;
+use crate::pair::{Pair, pack};
 
 /// Slots of a panel of widened keys or values: it stays in the first-level cache at usual sizes.
 pub(crate) const PANEL_LEN: usize = 64;
@@ -15,6 +17,8 @@ pub struct Scratch {
     pub(crate) spans: Spans,
     /// Scores, then weights, by line and slot of the chunk.
     pub(crate) scores: Vec<[f32; CHUNK_LEN]>,
+    /// Where keys and values are bf16, the queries of the tile and the weights of the chunk too.
+    pub(crate) pairs: Pairs,
     /// Which lines are multiplied with which slots.
     pub(crate) plan: Vec<(Group, Span)>,
     /// Keys `[k_dim][PANEL_LEN]` or values `[PANEL_LEN][stride]`, widened.
@@ -24,6 +28,42 @@ pub struct Scratch {
     /// The chunks merged so far.
     pub(crate) total: Partials,
     first_slot: usize,
+}
+
+/// Queries and weights as pairs, by line; empty where they are multiplied as `f32`.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    queries: Vec<Pair>,
+    /// Pairs of a query.
+    query_len: usize,
+    weights: Vec<[Pair; CHUNK_LEN / 2]>,
+}
+
+impl Pairs {
+    /// Rounds the queries of a tile.
+    fn take_queries(&mut self, tile: &Tile<'_>) {
+        self.query_len = tile.layout().k_dim.div_ceil(2);
+        self.queries.resize(tile.num_lines() * self.query_len, Pair::default());
+        for (line, pairs) in self.queries.chunks_exact_mut(self.query_len).enumerate() {
+            pack(tile.query(line), pairs);
+        }
+        let weights_len = self.weights.len().max(tile.num_lines());
+        self.weights.resize(weights_len, [Pair::default(); CHUNK_LEN / 2]);
+    }
+
+    /// Rounds the weights of a line.
+    #[inline(always)]
+    pub(crate) fn take_weights(&mut self, line: usize, weights: &[f32; CHUNK_LEN]) {
+        pack(weights, &mut self.weights[line]);
+    }
+
+    pub(crate) fn query(&self, line: usize) -> &[Pair] {
+        self.queries.chunks_exact(self.query_len.max(1)).nth(line).unwrap_or_default()
+    }
+
+    pub(crate) fn weights(&self, line: usize) -> &[Pair] {
+        self.weights.get(line).map_or(&[], |weights| weights)
+    }
 }
 
 impl Scratch {
@@ -43,6 +83,9 @@ impl Scratch {
         self.scores.resize(scores_len, [0.0; CHUNK_LEN]);
         let widest = layout.k_dim.max(layout.v_dim.next_multiple_of(NUM_LANES));
         self.panel.resize(self.panel.len().max(PANEL_LEN * widest), 0.0);
+        if layout.dtype == KvType::BF16 {
+            self.pairs.take_queries(tile);
+        }
     }
 
     /// Empties `part` and finds what each row sees of `chunk`.

@@ -34,6 +34,12 @@ impl Span {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
+    /// Both ends moved inwards to whole cells of `len` slots.
+    pub(crate) fn inward(self, len: usize) -> Self {
+        let start = self.start.next_multiple_of(len);
+        Self { start, end: (self.end / len * len).max(start) }
+    }
+
     /// Both ends moved outwards to whole groups of lanes.
     pub(crate) fn outward(self) -> Self {
         let start = self.start / NUM_LANES * NUM_LANES;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::KvPool;
-use crate::kv::{KvLayout, Stored};
+use crate::cell::Stored;
+use crate::kv::KvLayout;
 
 use super::softmax::Curve;
 use super::{AttentionArgs, AttentionRow, CHUNK_LEN};
@@ -71,13 +72,18 @@ impl<'a> Tile<'a> {
         (keys, values, slot % block_len)
     }
 
+    /// The slot after the last that some row sees.
+    pub(crate) fn end_slot(&self) -> usize {
+        let ends = self.rows().iter().filter_map(|row| row.visible.last()).map(|range| range.end);
+        ends.max().unwrap_or(0) as usize
+    }
+
     /// The chunks that some row sees.
     pub(crate) fn chunks(&self) -> impl DoubleEndedIterator<Item = usize> + use<'a> {
         let rows = self.rows();
         let starts = rows.iter().filter_map(|row| row.visible.first()).map(|range| range.start);
-        let ends = rows.iter().filter_map(|row| row.visible.last()).map(|range| range.end);
         let start = starts.min().unwrap_or(0) as usize;
-        let end = ends.max().unwrap_or(0) as usize;
+        let end = self.end_slot();
         let sees = move |row: &AttentionRow<'_>, chunk: usize| {
             let (first, last) = (chunk * CHUNK_LEN, (chunk + 1) * CHUNK_LEN);
             let next = row.visible.partition_point(|range| range.end as usize <= first);

@@ -15,11 +15,21 @@ pub enum Precision {
     Fine,
     /// For quantised weights int8 activations, blocks that stand out coded twice; for bf16 weights
     /// bf16 activations where the CPU multiplies them.
+    Balanced,
+    /// As `Balanced`, but every block is coded once, as in other engines.
     Fast,
 }
 
-/// How many times the mean scale of its row a block's scale must be to be coded twice in `Fast`.
-const OUTLIER_RATIO: f32 = 2.5;
+impl Precision {
+    /// How many times the mean scale of its row a block's scale must be to be coded twice.
+    fn outlier_ratio(self) -> f32 {
+        match self {
+            Self::Exact | Self::Fine => 0.0,
+            Self::Balanced => 1.5,
+            Self::Fast => f32::INFINITY,
+        }
+    }
+}
 
 /// Rows of activations; buffers are reused from one `prepare` to the next.
 #[derive(Debug)]
@@ -135,7 +145,7 @@ impl Forms {
     fn gather(&mut self, exec: &Executor, matrices: &[&PackedMatrix], precision: Precision) {
         self.seeds.clear();
         self.group_sums.clear();
-        self.outlier_ratio = if precision == Precision::Fast { OUTLIER_RATIO } else { 0.0 };
+        self.outlier_ratio = precision.outlier_ratio();
         let needs = |wanted| move |m: &&PackedMatrix| Operand::of(exec, m, precision) == wanted;
         self.float = matrices.iter().any(needs(Operand::Float));
         self.bf16 = matrices.iter().any(needs(Operand::Bf16));

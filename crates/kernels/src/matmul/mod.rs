@@ -79,12 +79,10 @@ impl Operand {
     /// The form that `matrix` needs at `precision`.
     pub(crate) fn of(exec: &Executor, matrix: &PackedMatrix, precision: Precision) -> Self {
         match (precision, matrix.form()) {
-            (Precision::Fine | Precision::Fast, Form::Int(_)) => Self::Int8,
-            (Precision::Exact | Precision::Fine, _) => Self::Float,
-            (Precision::Fast, Form::Dense(FloatType::BF16)) if exec.kernels().has_bf16_dot() => {
-                Self::Bf16
-            }
-            (Precision::Fast, Form::Dense(_)) => Self::Float,
+            (Precision::Exact, _) | (Precision::Fine, Form::Dense(_)) => Self::Float,
+            (_, Form::Int(_)) => Self::Int8,
+            (_, Form::Dense(FloatType::BF16)) if exec.kernels().has_bf16_dot() => Self::Bf16,
+            (_, Form::Dense(_)) => Self::Float,
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::arch::aarch64::*;
 
-use half::{bf16, f16};
+use half::f16;
 
 use crate::attention::{
     Attention, CHUNK_LEN, Curve, Lanes, Partials, Scratch, Span, Stats, Tile, in_vectors,
 };
+
+use crate::pair::Pair;
 
 use super::Neon;
 
@@ -26,6 +28,7 @@ impl Attention for Neon {
 
 impl Lanes for &Neon {
     type Vector = float32x4_t;
+    type Pairs = uint32x4_t;
     const WIDTH: usize = 4;
     const COLUMNS: usize = 4;
 
@@ -61,13 +64,6 @@ impl Lanes for &Neon {
     }
 
     #[inline(always)]
-    fn load_bf16(self, from: &[bf16]) -> float32x4_t {
-        let from = &from[..4];
-        // SAFETY: `self` proves NEON, and the slice has 4 elements of two bytes.
-        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from.as_ptr().cast()))) }
-    }
-
-    #[inline(always)]
     fn store(self, vector: float32x4_t, to: &mut [f32]) {
         let to = &mut to[..4];
         // SAFETY: `self` proves NEON, and the slice has 4 elements.
@@ -78,6 +74,32 @@ impl Lanes for &Neon {
     fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         // SAFETY: `self` proves NEON.
         unsafe { vfmaq_f32(c, a, b) }
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: Pair) -> uint32x4_t {
+        // SAFETY: `self` proves NEON.
+        unsafe { vdupq_n_u32(pair.0) }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[Pair]) -> uint32x4_t {
+        let from = &from[..4];
+        // SAFETY: `self` proves NEON, and the slice has 4 elements of four bytes.
+        unsafe { vld1q_u32(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn add_pairs(self, a: uint32x4_t, b: uint32x4_t, sum: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` proves NEON.
+        unsafe {
+            let high = vdupq_n_u32(0xffff_0000);
+            let second_a = vreinterpretq_f32_u32(vandq_u32(a, high));
+            let second_b = vreinterpretq_f32_u32(vandq_u32(b, high));
+            let first_a = vreinterpretq_f32_u32(vshlq_n_u32::<16>(a));
+            let first_b = vreinterpretq_f32_u32(vshlq_n_u32::<16>(b));
+            vfmaq_f32(vfmaq_f32(sum, second_a, second_b), first_a, first_b)
+        }
     }
 
     #[inline(always)]

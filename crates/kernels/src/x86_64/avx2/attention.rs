@@ -2,11 +2,13 @@
 
 use std::arch::x86_64::*;
 
-use half::{bf16, f16};
+use half::f16;
 
 use crate::attention::{
     Attention, CHUNK_LEN, Curve, Lanes, Partials, Scratch, Span, Stats, Tile, in_vectors,
 };
+
+use crate::pair::Pair;
 
 use super::Avx2;
 
@@ -41,6 +43,7 @@ impl Attention for Avx2 {
 
 impl Lanes for &Avx2 {
     type Vector = __m256;
+    type Pairs = __m256i;
     const WIDTH: usize = 8;
     const COLUMNS: usize = 2;
 
@@ -65,16 +68,6 @@ impl Lanes for &Avx2 {
     }
 
     #[inline(always)]
-    fn load_bf16(self, from: &[bf16]) -> __m256 {
-        let from = &from[..8];
-        // SAFETY: `self` proves AVX2, FMA and F16C, and the slice has 8 elements of two bytes.
-        unsafe {
-            let upper = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.as_ptr().cast()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(upper))
-        }
-    }
-
-    #[inline(always)]
     fn store(self, vector: __m256, to: &mut [f32]) {
         let to = &mut to[..8];
         // SAFETY: `self` proves AVX2, FMA and F16C, and the slice has 8 elements.
@@ -85,6 +78,32 @@ impl Lanes for &Avx2 {
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: `self` proves AVX2, FMA and F16C.
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: Pair) -> __m256i {
+        // SAFETY: `self` proves AVX2, FMA and F16C.
+        unsafe { _mm256_set1_epi32(pair.0.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[Pair]) -> __m256i {
+        let from = &from[..8];
+        // SAFETY: `self` proves AVX2, FMA and F16C, and the slice has 8 elements of four bytes.
+        unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn add_pairs(self, a: __m256i, b: __m256i, sum: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2, FMA and F16C.
+        unsafe {
+            let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
+            let second_a = _mm256_castsi256_ps(_mm256_and_si256(a, high));
+            let second_b = _mm256_castsi256_ps(_mm256_and_si256(b, high));
+            let first_a = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(a));
+            let first_b = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(b));
+            _mm256_fmadd_ps(first_a, first_b, _mm256_fmadd_ps(second_a, second_b, sum))
+        }
     }
 
     #[inline(always)]

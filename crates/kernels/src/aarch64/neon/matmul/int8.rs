@@ -184,7 +184,8 @@ fn start_group<const R: usize>(
     load_floats(form.scale, header, job.lane)
 }
 
-/// What the sums of step `s` of the entries start with: the weight offset, and what signed codes are short of.
+/// What the sums of step `s` of the entries start with: the weight offset, and what signed codes
+/// are short of.
 #[inline]
 #[target_feature(enable = "neon")]
 fn seeds<const KIND: u8, const STEP: usize, const R: usize>(

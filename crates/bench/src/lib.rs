@@ -1,0 +1,22 @@
+//! Measures a model's speed in this process, with the rows of llama.cpp's `llama-bench`.
+//!
+//! A [`Grid`] of lengths, depths and batches gives [`Test`]s; a [`Bench`] runs them one by one on a
+//! [`Model`](russet_decoder::Model) and gives a [`Row`] of figures each, which [`Table`] prints.
+//! Decoding is held against the memory bandwidth that is measured beside it. This crate knows no
+//! device and no file; what a token costs comes in as [`Costs`]. Start reading at [`Bench::run`].
+#![forbid(unsafe_code)]
+
+mod argmax;
+mod bandwidth;
+mod error;
+mod grid;
+mod report;
+mod run;
+mod sequences;
+mod table;
+
+pub use error::Error;
+pub use grid::{Grid, Kind, Test};
+pub use report::{Bandwidth, Costs, Row, Spread};
+pub use run::{Bench, Settings, Stage};
+pub use table::Table;

@@ -1,0 +1,224 @@
+//! Russet's figures against those of others, row by row.
+
+use super::contender::Engine;
+use super::model::Name;
+use super::probe::{Probe, Quantity};
+use super::record::{Record, Run, Spread};
+use super::rows::{Against, Bound, ROWS, Row};
+use super::schedule::{Case, Neighbour};
+
+/// One row of the comparison on one model.
+#[derive(Debug, PartialEq)]
+pub(super) struct Line {
+    pub(super) row: String,
+    /// Russet's rate.
+    pub(super) ours: Option<f64>,
+    /// What it is compared with.
+    pub(super) other: Option<Other>,
+    pub(super) ratio: Option<f64>,
+    pub(super) bound: Bound,
+}
+
+/// A rate and whose it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Other {
+    pub(super) name: String,
+    pub(super) rate: f64,
+}
+
+impl Line {
+    /// `None` if there is nothing to judge.
+    pub(super) fn is_met(&self) -> Option<bool> {
+        self.ratio.map(|ratio| self.bound.is_met(ratio))
+    }
+}
+
+/// The rows that have a target on `model`.
+pub(super) fn lines(record: &Record, model: Name) -> Vec<Line> {
+    let view = View { record, model };
+    ROWS.iter().filter_map(|row| Some(view.line(row, row.bound(model)?))).collect()
+}
+
+/// The figures of one model.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) record: &'a Record,
+    pub(super) model: Name,
+}
+
+impl<'a> View<'a> {
+    fn line(self, row: &Row, bound: Bound) -> Line {
+        let quantity = row.quantity;
+        let ours = match row.against {
+            Against::OwnOneThread => self.russet(self.beside_busy(), quantity).map(|s| s.min),
+            _ => self.russet(self.alone(quantity), quantity).map(|spread| spread.median),
+        };
+        let other = self.other(row);
+        let ratio = match (row.against, quantity) {
+            (Against::ReadBandwidth, _) => self.bandwidth_share(),
+            // A step makes one token for each sequence.
+            (Against::StepOfOne, Quantity::Batch(batch)) => {
+                ours.zip(other.as_ref()).map(|(ours, one)| one.rate * batch as f64 / ours)
+            }
+            _ => ours.zip(other.as_ref()).map(|(ours, other)| ours / other.rate),
+        };
+        Line { row: row.to_string(), ours, other, ratio, bound }
+    }
+
+    fn other(self, row: &Row) -> Option<Other> {
+        let own = |name: &str, spread: Option<Spread>| {
+            spread.map(|spread| Other { name: format!("Russet, {name}"), rate: spread.median })
+        };
+        match row.against {
+            Against::BestPeer => self.best_peer(row.quantity, |run| run.engine != Engine::Russet),
+            Against::LlamaCppQ4_1 => self.best_peer(row.quantity, |run| {
+                run.engine == Engine::LlamaCpp && run.encoding == "Q4_1"
+            }),
+            Against::MlxLm => self.best_peer(row.quantity, |run| run.engine == Engine::MlxLm),
+            Against::ReadBandwidth => None,
+            Against::StepOfOne => {
+                let one = Quantity::Batch(1);
+                own("batch 1", self.russet(self.alone(one), one))
+            }
+            Against::OwnOneThread => {
+                let alone = Case { threads: 1, ..self.alone(row.quantity) };
+                own("1 thread", self.russet(alone, row.quantity))
+            }
+        }
+    }
+
+    fn russet(self, case: Case, quantity: Quantity) -> Option<Spread> {
+        let is_russet = |run: &Run| run.engine == Engine::Russet;
+        self.contenders(case, quantity).into_iter().find(|(run, _)| is_russet(run)).map(|c| c.1)
+    }
+
+    /// The wanted contender with the highest median. One that was not run as often as the others
+    /// was far behind, so that its single rate is no match for a median.
+    fn best_peer(self, quantity: Quantity, wanted: impl Fn(&Run) -> bool) -> Option<Other> {
+        let mut found = self.contenders(self.alone(quantity), quantity);
+        found.retain(|(run, _)| wanted(run));
+        let most = found.iter().map(|(_, spread)| spread.len).max()?;
+        found.retain(|(_, spread)| 2 * spread.len >= most);
+        let (run, spread) = found.into_iter().max_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
+        Some(Other { name: run.contender.clone(), rate: spread.median })
+    }
+
+    /// What Russet's decoding reads, as a share of what plain reading reaches.
+    fn bandwidth_share(self) -> Option<f64> {
+        let case = self.alone(Quantity::Decode);
+        let runs = self.record.in_case(self.model, case);
+        let shares = runs.filter_map(|run| run.sample(Quantity::Decode)?.bandwidth_share);
+        Spread::new(shares.collect()).map(|spread| spread.median)
+    }
+
+    /// Every contender by one of its runs, and its rates, in the order of their first runs.
+    pub(super) fn contenders(self, case: Case, quantity: Quantity) -> Vec<(&'a Run, Spread)> {
+        let mut found: Vec<(&Run, Vec<f64>)> = Vec::new();
+        for run in self.record.in_case(self.model, case) {
+            let Some(sample) = run.sample(quantity) else { continue };
+            match found.iter_mut().find(|(first, _)| first.contender == run.contender) {
+                Some((_, rates)) => rates.push(sample.tokens_per_s),
+                None => found.push((run, vec![sample.tokens_per_s])),
+            }
+        }
+        let spread = |(run, rates)| Spread::new(rates).map(|spread| (run, spread));
+        found.into_iter().filter_map(spread).collect()
+    }
+
+    fn alone(self, quantity: Quantity) -> Case {
+        let probe = match quantity {
+            Quantity::Prefill | Quantity::Decode => Probe::Short,
+            Quantity::PrefillLong | Quantity::DecodeDeep => Probe::Long,
+            Quantity::Batch(_) => Probe::Batches,
+        };
+        Case { probe, threads: self.record.threads, neighbour: Neighbour::Nobody }
+    }
+
+    fn beside_busy(self) -> Case {
+        let threads = self.record.threads;
+        Case { probe: Probe::Short, threads, neighbour: Neighbour::Busy }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::probe::{Kind, Sample};
+    use super::super::record::tests::record;
+    use super::*;
+
+    const SHORT: Case = Case { probe: Probe::Short, threads: 2, neighbour: Neighbour::Nobody };
+    const BATCHES: Case = Case { probe: Probe::Batches, ..SHORT };
+
+    fn run(engine: Engine, encoding: &str, case: Case, rates: &[(Kind, usize, f64)]) -> Run {
+        let sample = |&(kind, batch, rate)| case.probe.sample(kind, batch, rate);
+        Run {
+            model: Name::Synth,
+            case,
+            round: 1,
+            engine,
+            encoding: encoding.to_owned(),
+            contender: format!("{engine} {encoding}"),
+            commands: Vec::new(),
+            samples: rates.iter().filter_map(sample).collect(),
+            seconds: 1.0,
+            bandwidth_gb_s: [40.0, 60.0],
+            foreign: None,
+        }
+    }
+
+    fn decode(engine: Engine, encoding: &str, case: Case, rate: f64) -> Run {
+        run(engine, encoding, case, &[(Kind::Decode, 1, rate)])
+    }
+
+    fn line_of(record: &Record, row: &str) -> Line {
+        let found = lines(record, Name::Synth).into_iter().find(|line| line.row == row);
+        found.unwrap_or_else(|| panic!("no row {row}"))
+    }
+
+    #[test]
+    fn medians_are_compared_with_the_best_peer_of_all() {
+        let mut runs = Vec::new();
+        for (ours, theirs) in [(60.0, 50.0), (66.0, 40.0), (300.0, 60.0)] {
+            runs.push(decode(Engine::Russet, "affine", SHORT, ours));
+            runs.push(decode(Engine::LlamaCpp, "Q4_1", SHORT, theirs / 2.0));
+            runs.push(decode(Engine::LlamaCpp, "Q4_0", SHORT, theirs));
+        }
+        // A lucky run of a contender that did not get into the later rounds.
+        runs.push(decode(Engine::Ik, "Q4_1", SHORT, 500.0));
+        let record = record(runs);
+        let best = line_of(&record, "decode 128");
+        assert_eq!((best.ours, best.ratio), (Some(66.0), Some(66.0 / 50.0)));
+        assert_eq!(best.other.as_ref().unwrap().name, "llama.cpp Q4_0");
+        assert_eq!(best.is_met(), Some(true));
+        let same_type = line_of(&record, "decode 128, against llama.cpp Q4_1");
+        assert_eq!((same_type.ratio, same_type.is_met()), (Some(66.0 / 25.0), Some(false)));
+        let nobody = line_of(&record, "decode 128, against mlx-lm");
+        assert_eq!((nobody.ratio, nobody.is_met()), (None, None));
+    }
+
+    #[test]
+    fn a_busy_neighbour_counts_at_the_slowest() {
+        let busy = Case { neighbour: Neighbour::Busy, ..SHORT };
+        let alone = Case { threads: 1, ..SHORT };
+        let mut runs: Vec<Run> =
+            [30.0, 18.0, 40.0].map(|rate| decode(Engine::Russet, "affine", busy, rate)).into();
+        runs.push(decode(Engine::Russet, "affine", alone, 20.0));
+        runs.push(decode(Engine::Ik, "Q4_0", alone, 90.0));
+        let line = line_of(&record(runs), "decode 128, one core busy, against 1 thread");
+        assert_eq!((line.ours, line.ratio, line.is_met()), (Some(18.0), Some(0.9), Some(false)));
+    }
+
+    #[test]
+    fn steps_and_bandwidth_are_compared_with_russet_itself() {
+        let rates = [(Kind::Decode, 1, 50.0), (Kind::Decode, 4, 160.0)];
+        let batches = run(Engine::Russet, "affine", BATCHES, &rates);
+        let mut short = decode(Engine::Russet, "affine", SHORT, 60.0);
+        let share = |sample: &mut Sample| sample.bandwidth_share = Some(0.95);
+        short.samples.iter_mut().for_each(share);
+        let record = record(vec![batches, short]);
+        let step = line_of(&record, "decode 64, batch 4, step time of batch 1");
+        assert_eq!((step.ratio, step.is_met()), (Some(1.25), Some(true)));
+        let bandwidth = line_of(&record, "decode 128, bytes read of bandwidth");
+        assert_eq!((bandwidth.ratio, bandwidth.is_met()), (Some(0.95), Some(true)));
+    }
+}
