@@ -25,6 +25,7 @@ mod session;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use self::bandwidth::Bandwidth;
@@ -171,6 +172,7 @@ fn finish(root: &Path, options: &Options, session: Session) -> Result<(), Error>
     let record = Record {
         date: machine::today(),
         machine: Machine::read(),
+        commit: checkout(root),
         versions,
         threads: usize::from(options.threads),
         rounds,
@@ -184,4 +186,12 @@ fn finish(root: &Path, options: &Options, session: Session) -> Result<(), Error>
     let path = report::write(&record, &page, &folder)?;
     println!("written to {} and .json beside it", path.display());
     Ok(())
+}
+
+/// The commit and whether there are changes on top.
+fn checkout(root: &Path) -> Option<String> {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty=, changed"]).current_dir(root);
+    let output = git.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -46,6 +46,24 @@ pub(super) struct View<'a> {
     pub(super) model: Name,
 }
 
+/// One contender's rates in one case.
+pub(super) struct Figures<'a> {
+    pub(super) first: &'a Run,
+    /// Of the runs that nobody disturbed, unless all were.
+    pub(super) spread: Spread,
+    num_runs: usize,
+}
+
+impl<'a> Figures<'a> {
+    fn new(runs: &[&'a Run], quantity: Quantity) -> Option<Self> {
+        let any_quiet = runs.iter().any(|run| !run.is_disturbed());
+        let counted = runs.iter().filter(|run| !(any_quiet && run.is_disturbed()));
+        let rates = counted.filter_map(|run| run.sample(quantity)).map(|s| s.tokens_per_s);
+        let spread = Spread::new(rates.collect())?;
+        Some(Self { first: runs[0], spread, num_runs: runs.len() })
+    }
+}
+
 impl<'a> View<'a> {
     fn line(self, row: &Row, bound: Bound) -> Line {
         let quantity = row.quantity;
@@ -88,19 +106,21 @@ impl<'a> View<'a> {
     }
 
     fn russet(self, case: Case, quantity: Quantity) -> Option<Spread> {
-        let is_russet = |run: &Run| run.engine == Engine::Russet;
-        self.contenders(case, quantity).into_iter().find(|(run, _)| is_russet(run)).map(|c| c.1)
+        let mut all = self.contenders(case, quantity).into_iter();
+        all.find(|figures| figures.first.engine == Engine::Russet).map(|figures| figures.spread)
     }
 
     /// The wanted contender with the highest median. One that was not run as often as the others
     /// was far behind, so that its single rate is no match for a median.
     fn best_peer(self, quantity: Quantity, wanted: impl Fn(&Run) -> bool) -> Option<Other> {
         let mut found = self.contenders(self.alone(quantity), quantity);
-        found.retain(|(run, _)| wanted(run));
-        let most = found.iter().map(|(_, spread)| spread.len).max()?;
-        found.retain(|(_, spread)| 2 * spread.len >= most);
-        let (run, spread) = found.into_iter().max_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
-        Some(Other { name: run.contender.clone(), rate: spread.median })
+        found.retain(|figures| wanted(figures.first));
+        let most = found.iter().map(|figures| figures.num_runs).max()?;
+        found.retain(|figures| 2 * figures.num_runs >= most);
+        let by_median =
+            |a: &Figures<'_>, b: &Figures<'_>| a.spread.median.total_cmp(&b.spread.median);
+        let best = found.into_iter().max_by(by_median)?;
+        Some(Other { name: best.first.contender.clone(), rate: best.spread.median })
     }
 
     /// What Russet's decoding reads, as a share of what plain reading reaches.
@@ -111,18 +131,17 @@ impl<'a> View<'a> {
         Spread::new(shares.collect()).map(|spread| spread.median)
     }
 
-    /// Every contender by one of its runs, and its rates, in the order of their first runs.
-    pub(super) fn contenders(self, case: Case, quantity: Quantity) -> Vec<(&'a Run, Spread)> {
-        let mut found: Vec<(&Run, Vec<f64>)> = Vec::new();
-        for run in self.record.in_case(self.model, case) {
-            let Some(sample) = run.sample(quantity) else { continue };
-            match found.iter_mut().find(|(first, _)| first.contender == run.contender) {
-                Some((_, rates)) => rates.push(sample.tokens_per_s),
-                None => found.push((run, vec![sample.tokens_per_s])),
+    /// Every contender, in the order of their first runs.
+    pub(super) fn contenders(self, case: Case, quantity: Quantity) -> Vec<Figures<'a>> {
+        let mut found: Vec<Vec<&Run>> = Vec::new();
+        let runs = self.record.in_case(self.model, case);
+        for run in runs.filter(|run| run.sample(quantity).is_some()) {
+            match found.iter_mut().find(|runs| runs[0].contender == run.contender) {
+                Some(runs) => runs.push(run),
+                None => found.push(vec![run]),
             }
         }
-        let spread = |(run, rates)| Spread::new(rates).map(|spread| (run, spread));
-        found.into_iter().filter_map(spread).collect()
+        found.iter().filter_map(|runs| Figures::new(runs, quantity)).collect()
     }
 
     fn alone(self, quantity: Quantity) -> Case {
@@ -142,6 +161,7 @@ impl<'a> View<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::machine::Foreign;
     use super::super::probe::{Kind, Sample};
     use super::super::record::tests::record;
     use super::*;
@@ -194,6 +214,17 @@ mod tests {
         assert_eq!((same_type.ratio, same_type.is_met()), (Some(66.0 / 25.0), Some(false)));
         let nobody = line_of(&record, "decode 128, against mlx-lm");
         assert_eq!((nobody.ratio, nobody.is_met()), (None, None));
+    }
+
+    #[test]
+    fn disturbed_runs_count_only_where_there_are_no_others() {
+        let run = |rate, busy| {
+            let foreign = Some(Foreign { busy, stolen: 0.0 });
+            Run { foreign, ..decode(Engine::Russet, "affine", SHORT, rate) }
+        };
+        let ours = |runs| line_of(&record(runs), "decode 128").ours;
+        assert_eq!(ours(vec![run(10.0, 0.5), run(60.0, 0.01), run(11.0, 0.2)]), Some(60.0));
+        assert_eq!(ours(vec![run(10.0, 0.5), run(20.0, 0.5)]), Some(15.0));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn contenders(
     };
     Ok(vec![Contender {
         engine: Engine::MlxLm,
-        encoding: "affine 4-bit".to_owned(),
+        encoding: model.encoding.clone(),
         switches: format!("(prompt {FEW_PROMPT}, {FEW_TOKENS} tokens)"),
         commands: Box::new(commands),
     }])

@@ -29,6 +29,8 @@ impl std::fmt::Display for Name {
 pub(super) struct Model {
     pub(super) name: Name,
     pub(super) mlx: PathBuf,
+    /// How the folder's matrices are stored.
+    pub(super) encoding: String,
     pub(super) ggufs: Vec<Gguf>,
 }
 
@@ -50,7 +52,10 @@ impl Model {
         ggufs.sort_by(|a, b| a.path.cmp(&b.path));
         let found = folders.len();
         match <[PathBuf; 1]>::try_from(folders) {
-            Ok([mlx]) if !ggufs.is_empty() => Ok(Self { name, mlx, ggufs }),
+            Ok([mlx]) if !ggufs.is_empty() => {
+                let encoding = encoding(&mlx)?;
+                Ok(Self { name, mlx, encoding, ggufs })
+            }
             _ => Err(Error::PeerModel { name: name.to_string(), found, ggufs: ggufs.len() }),
         }
     }
@@ -79,6 +84,15 @@ fn collect(path: &Path, mlx: &mut Vec<PathBuf>, ggufs: &mut Vec<Gguf>) -> Result
     Ok(())
 }
 
+/// The width that the folder's configuration names.
+fn encoding(folder: &Path) -> Result<String, Error> {
+    let path = folder.join("config.json");
+    let text = fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
+    let config: serde_json::Value = serde_json::from_str(&text)?;
+    let bits = config["quantization"]["bits"].as_u64();
+    Ok(bits.map_or_else(|| "unquantised".to_owned(), |bits| format!("MLX {bits}-bit")))
+}
+
 fn is_mlx(path: &Path) -> bool {
     path.join("config.json").is_file()
 }
@@ -99,10 +113,10 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("m-4bit")).unwrap();
         for name in ["m-4bit/config.json", "m.Q4_1.gguf", "m-q4_0.gguf", "notes.txt"] {
-            fs::write(at(name), "").unwrap();
+            fs::write(at(name), r#"{"quantization": {"bits": 4}}"#).unwrap();
         }
         let whole = Model::find(Name::Synth, &[folder.path().to_owned()]).unwrap();
-        assert_eq!(whole.mlx, at("m-4bit"));
+        assert_eq!((&whole.mlx, whole.encoding.as_str()), (&at("m-4bit"), "MLX 4-bit"));
         let encodings: Vec<_> = whole.ggufs.iter().map(|gguf| gguf.encoding.as_str()).collect();
         assert_eq!(encodings, ["Q4_0", "Q4_1"]);
         let listed = Model::find(Name::Starter, &[at("m.Q4_1.gguf"), at("m-4bit")]).unwrap();

@@ -11,22 +11,16 @@ use super::python;
 const HOW: &str = "pip install openvino-genai; then --python INTERPRETER";
 const SCRIPT: &str = include_str!("time_openvino.py");
 const PIPELINES: [&str; 2] = ["single", "batched"];
-/// What its reader of GGUF accepts among the 4-bit types.
-const ENCODINGS: [&str; 4] = ["Q4_0", "Q4_1", "Q4_K", "Q4_K_M"];
 
-/// Every GGUF file of `model` that it reads, with each of its pipelines.
+/// Every GGUF file of `model` with each of its pipelines. What its reader refuses, the run says.
 pub(super) fn contenders(
     interpreters: &[PathBuf],
     model: &Model,
 ) -> Result<Vec<Contender>, Absent> {
     let found = python::with_module(interpreters, "openvino_genai");
     let interpreter = found.ok_or(Absent { engine: Engine::OpenVino, how: HOW })?.to_owned();
-    let readable = |gguf: &&Gguf| ENCODINGS.contains(&gguf.encoding.as_str());
-    let settings = model
-        .ggufs
-        .iter()
-        .filter(readable)
-        .flat_map(|gguf| PIPELINES.map(|pipeline| (gguf.clone(), pipeline)));
+    let settings =
+        model.ggufs.iter().flat_map(|gguf| PIPELINES.map(|pipeline| (gguf.clone(), pipeline)));
     let contender = |(gguf, pipeline): (Gguf, &'static str)| {
         let interpreter = interpreter.clone();
         Contender {

@@ -15,6 +15,8 @@ use super::schedule::Case;
 pub(super) struct Record {
     pub(super) date: String,
     pub(super) machine: Machine,
+    /// The checkout that this ran in, as git describes it.
+    pub(super) commit: Option<String>,
     /// What each engine says of itself.
     pub(super) versions: BTreeMap<Engine, String>,
     pub(super) threads: usize,
@@ -87,6 +89,10 @@ impl Run {
         self.foreign.map_or(0.0, |foreign| foreign.busy)
     }
 
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.disturbance() > DISTURBED
+    }
+
     pub(super) fn sample(&self, quantity: Quantity) -> Option<&Sample> {
         self.samples.iter().find(|sample| sample.quantity == quantity)
     }
@@ -103,6 +109,7 @@ pub(super) mod tests {
         Record {
             date: "2026-11-21".to_owned(),
             machine,
+            commit: Some("abc1234".to_owned()),
             versions: BTreeMap::from([(Engine::Russet, "0.1.0".to_owned())]),
             threads: 2,
             rounds: 3,

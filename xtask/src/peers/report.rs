@@ -37,6 +37,9 @@ fn facts(record: &Record) -> String {
     for (engine, version) in &record.versions {
         page += &format!("- {engine}: {version}\n");
     }
+    if let Some(commit) = &record.commit {
+        page += &format!("- Checkout: {commit}\n");
+    }
     page += &format!("- {threads} threads each; {rounds} rounds, engines alternated, medians\n");
     let bandwidths = record.runs.iter().flat_map(|run| run.bandwidth_gb_s).collect();
     if let Some(Spread { median, min, max, .. }) = Spread::new(bandwidths) {
@@ -52,7 +55,7 @@ fn facts(record: &Record) -> String {
         page +=
             &format!("; stolen by the host: {:.1} % (at most {:.0})\n", stolen.median, stolen.max);
     }
-    let disturbed = record.runs.iter().filter(|run| run.disturbance() > DISTURBED).count();
+    let disturbed = record.runs.iter().filter(|run| run.is_disturbed()).count();
     if disturbed > 0 {
         let (all, share) = (record.runs.len(), 100.0 * DISTURBED);
         page += &format!(
@@ -129,9 +132,9 @@ fn case_table(view: View<'_>, case: Case) -> String {
     for name in names_of(view, case) {
         table += &format!("| {name} |");
         for &quantity in &quantities {
-            let found = view.contenders(case, quantity).into_iter();
-            let own = found.filter(|(run, _)| run.contender == name).map(|(_, spread)| spread);
-            table += &format!(" {} |", own.map(|spread| cell(&spread)).next().unwrap_or_default());
+            let mut found = view.contenders(case, quantity).into_iter();
+            let own = found.find(|figures| figures.first.contender == name);
+            table += &format!(" {} |", own.map_or_else(dash, |figures| cell(&figures.spread)));
         }
         table += "\n";
     }
@@ -226,7 +229,7 @@ mod tests {
         assert!(
             page.contains("- Machine: AMD EPYC (family 25, model 17), 2 cores, 25 GB; Linux 6.1")
         );
-        assert!(page.contains("- Russet: 0.1.0\n- 2 threads each; 3 rounds"));
+        assert!(page.contains("- Russet: 0.1.0\n- Checkout: abc1234\n- 2 threads each; 3 rounds"));
         for name in ["2026-11-21-amd-epyc", "2026-11-21-amd-epyc-2"] {
             let path = write(&record, &page, folder.path()).unwrap();
             assert_eq!(path, folder.path().join(format!("{name}.md")));

@@ -19,7 +19,7 @@ pub(super) fn contender(program: &Path, precision: Option<&str>, model: &Model) 
     let shared = switches.clone();
     Contender {
         engine: Engine::Russet,
-        encoding: "affine 4-bit".to_owned(),
+        encoding: model.encoding.clone(),
         switches,
         commands: Box::new(move |probe, threads| {
             let rows = rows(probe).into_iter();
@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn commands_are_those_of_the_command_line() {
-        let model = Model { name: Name::Starter, mlx: "a b".into(), ggufs: Vec::new() };
+        let (mlx, encoding) = ("a b".into(), "MLX 4-bit".to_owned());
+        let model = Model { name: Name::Starter, mlx, encoding, ggufs: Vec::new() };
         let contender = contender("russet".as_ref(), Some("fast"), &model);
         let lines = |probe| -> Vec<String> {
             let commands = (contender.commands)(probe, 2);

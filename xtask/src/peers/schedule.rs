@@ -60,18 +60,32 @@ pub(super) fn cases(parts: &[Part], threads: usize) -> Vec<Case> {
 /// A contender further behind the best of its engine than this is not run again.
 const KEPT: f64 = 0.85;
 
+/// How a contender did in the first round.
+#[derive(Clone, Debug)]
+pub(super) struct First {
+    pub(super) engine: Engine,
+    /// Empty if it failed.
+    pub(super) samples: Vec<Sample>,
+    /// Whether others used so much of the machine that its figures mean little.
+    pub(super) disturbed: bool,
+}
+
 /// Which contenders take part after the first round, by their places in it: those that are the best
-/// of their engine in any quantity, or nearly so. One that gave no figures is out.
-pub(super) fn survivors(first: &[(Engine, Vec<Sample>)]) -> Vec<bool> {
+/// of their engine in any quantity, or nearly so. One that was disturbed gets another chance, one
+/// that failed does not.
+pub(super) fn survivors(first: &[First]) -> Vec<bool> {
     let best = |engine: Engine, quantity: Quantity| {
-        let same = first.iter().filter(|entry| entry.0 == engine).flat_map(|entry| &entry.1);
-        let rates = same.filter(|sample| sample.quantity == quantity).map(|s| s.tokens_per_s);
+        let same = first.iter().filter(|entry| entry.engine == engine);
+        let samples = same.flat_map(|entry| &entry.samples);
+        let rates = samples.filter(|sample| sample.quantity == quantity).map(|s| s.tokens_per_s);
         rates.fold(0.0, f64::max)
     };
-    let is_near =
-        |engine, sample: &Sample| sample.tokens_per_s >= KEPT * best(engine, sample.quantity);
-    let survives =
-        |(engine, samples): &(Engine, Vec<Sample>)| samples.iter().any(|s| is_near(*engine, s));
+    let survives = |entry: &First| {
+        entry.samples.iter().any(|sample| {
+            let bar = KEPT * best(entry.engine, sample.quantity);
+            entry.disturbed || sample.tokens_per_s >= bar
+        })
+    };
     first.iter().map(survives).collect()
 }
 
@@ -113,15 +127,17 @@ mod tests {
 
     #[test]
     fn each_engine_keeps_its_best_at_anything() {
-        let first = [
-            (Engine::LlamaCpp, samples(100.0, 50.0)),
-            (Engine::LlamaCpp, samples(80.0, 60.0)),
-            (Engine::LlamaCpp, samples(80.0, 40.0)),
-            (Engine::LlamaCpp, Vec::new()),
+        let first = |engine, samples, disturbed| First { engine, samples, disturbed };
+        let round = [
+            first(Engine::LlamaCpp, samples(100.0, 50.0), false),
+            first(Engine::LlamaCpp, samples(80.0, 60.0), false),
+            first(Engine::LlamaCpp, samples(80.0, 40.0), false),
+            first(Engine::LlamaCpp, samples(10.0, 4.0), true),
+            first(Engine::LlamaCpp, Vec::new(), false),
             // Slow, but the best of its kind.
-            (Engine::MlxLm, samples(1.0, 1.0)),
+            first(Engine::MlxLm, samples(1.0, 1.0), false),
         ];
-        assert_eq!(survivors(&first), [true, true, false, false, true]);
+        assert_eq!(survivors(&round), [true, true, false, true, false, true]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::machine::Ticks;
 use super::model::Name;
 use super::probe::{Probe, Quantity, Sample};
 use super::record::{DISTURBED, Omission, Run};
-use super::schedule::{self, Case, Neighbour};
+use super::schedule::{self, Case, First, Neighbour};
 
 /// How often a run is repeated that others disturbed.
 const ATTEMPTS: usize = 3;
@@ -59,10 +59,8 @@ impl Session {
     ) -> Vec<&'a Contender> {
         taking_part.retain(|contender| self.may_finish(model, contender, case));
         for round in 1..=self.rounds {
-            let results: Vec<(Engine, Vec<Sample>)> = taking_part
-                .iter()
-                .map(|contender| (contender.engine, self.run_one(model, contender, (case, round))))
-                .collect();
+            let run = |contender: &&Contender| self.run_one(model, contender, (case, round));
+            let results: Vec<First> = taking_part.iter().map(run).collect();
             if round == 1 {
                 let mut survive = schedule::survivors(&results).into_iter();
                 taking_part.retain(|_| survive.next().unwrap_or(false));
@@ -71,13 +69,13 @@ impl Session {
         taking_part
     }
 
-    /// The least disturbed of some attempts; the figures of one that fails are empty.
+    /// Keeps the least disturbed of some attempts.
     fn run_one(
         &mut self,
         model: Name,
         contender: &Contender,
         (case, round): (Case, usize),
-    ) -> Vec<Sample> {
+    ) -> First {
         let label = label(model, contender, case);
         let mut best: Option<Run> = None;
         for _ in 0..ATTEMPTS {
@@ -95,13 +93,17 @@ impl Session {
                     break;
                 }
             }
-            if best.as_ref().is_some_and(|best| best.disturbance() <= DISTURBED) {
+            if best.as_ref().is_some_and(|best| !best.is_disturbed()) {
                 break;
             }
         }
-        let samples = best.as_ref().map(|run| run.samples.clone()).unwrap_or_default();
+        let first = First {
+            engine: contender.engine,
+            samples: best.as_ref().map(|run| run.samples.clone()).unwrap_or_default(),
+            disturbed: best.as_ref().is_some_and(Run::is_disturbed),
+        };
         self.runs.extend(best);
-        samples
+        first
     }
 
     fn attempt(

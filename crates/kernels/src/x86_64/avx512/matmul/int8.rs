@@ -14,9 +14,10 @@ const NIBBLE: u8 = 0;
 const TABLE: u8 = 1;
 const BYTE: u8 = 2;
 
-/// Rows up to which the latency of `vpdpbusd` and of memory shows.
+/// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
-/// How far ahead of its use a line of codes is fetched when few rows reuse it.
+/// How far ahead of its use a line of codes is fetched: left to itself, the CPU fetches while it
+/// multiplies only in part.
 const PREFETCH_BYTES: usize = 2048;
 
 /// `out[r]` = the products of the tile with row `r` of the chunk.
@@ -59,13 +60,13 @@ fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usi
         Groups { ty: form.scale, biased: form.biased, sums: int8.group_sums(form.group) };
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [_mm512_setzero_ps(); R];
-    // Zipped exact chunks of constant length compile to one counter and no bounds checks.
     let strips = tile.bytes.chunks_exact(layout.strip_bytes());
-    for (strip, entries) in strips.zip(int8.entries.chunks_exact(STRIP)) {
+    for (strip, entries) in strips.zip(int8.entries.as_chunks::<STRIP>().0) {
         let (mut header, codes) = strip.split_at(layout.header_bytes);
+        let codes = &codes[..STRIP * block_bytes];
         let mut scale = _mm512_setzero_ps();
-        let blocks = codes[..STRIP * block_bytes].chunks_exact(block_bytes).zip(entries);
-        for (b, (codes, &num_entries)) in blocks.enumerate() {
+        for (b, &num_entries) in entries.iter().enumerate() {
+            let codes = &codes[b * block_bytes..][..block_bytes];
             let entries = stream.take(usize::from(num_entries));
             for half in 0..halves {
                 if b + half == 0 || is_scale_of_block {
@@ -191,9 +192,7 @@ fn step<const KIND: u8, const R: usize>(
     let quads_of_line = if KIND == BYTE { 1 } else { 2 };
     let lines = codes.chunks_exact(LINE_BYTES).zip(quads.chunks_exact(quads_of_line * R));
     for (i, (line, quads)) in lines.enumerate() {
-        if R <= FEW_ROWS {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(PREFETCH_BYTES).cast());
-        }
+        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(PREFETCH_BYTES).cast());
         let (low, high) = load_codes::<KIND>(line, table);
         let first = if KIND == BYTE && R <= FEW_ROWS && i % 2 == 1 { &mut more } else { &mut sums };
         for r in 0..R {
