@@ -5,6 +5,8 @@
 //! open, and the caller leaves only after the job is closed and the entered workers are out. That
 //! is what lets tasks borrow from the caller's stack.
 
+mod rivals;
+
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::num::NonZeroUsize;
@@ -14,11 +16,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rivals::{Delays, Rivals, Wait};
+
 /// How long an idle worker polls before it sleeps: longer than the gap between two operations of a
 /// step.
 const SPIN_TIME: Duration = Duration::from_micros(50);
 /// Polls between two looks at the clock.
 const SPINS_PER_LOOK: u32 = 64;
+/// Polls of a waiting caller between two offers of its core to others.
+const SPINS_PER_YIELD: u32 = 1024;
 
 /// `state`: the number of workers inside the job, whether it is open, and the number of the job.
 const INSIDE_MASK: u64 = 0xffff;
@@ -29,7 +35,7 @@ const JOB_UNIT: u64 = 1 << 17;
 pub struct Pool {
     shared: Arc<Shared>,
     /// Held while a job runs; who finds it taken runs its tasks inline.
-    running: Mutex<()>,
+    running: Mutex<Rivals>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -48,6 +54,7 @@ struct Shared {
     sleep: Mutex<()>,
     wake: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+    delays: Delays,
 }
 
 // SAFETY: `job` is written only by the caller that holds `Pool::running`, while the job is closed
@@ -76,7 +83,7 @@ impl Pool {
         };
         let num_workers = (threads.get() - 1).min(INSIDE_MASK as usize);
         let workers = (1..=num_workers).map_while(start).collect();
-        Self { shared, running: Mutex::new(()), workers }
+        Self { shared, running: Mutex::default(), workers }
     }
 
     /// Threads that take part in an operation, the caller included.
@@ -87,19 +94,24 @@ impl Pool {
     /// Runs `task(0)` to `task(num_tasks - 1)`, in any order and on any thread, and returns when
     /// all are done.
     ///
-    /// Runs inline if there is one task or one thread, inside another `run`, or while another
-    /// thread runs. A panic of a task is carried to the caller once the other threads are out.
+    /// Runs inline if there is one task or one thread, inside another `run`, while another thread
+    /// runs, or for a while after other processes had the workers' cores. A panic of a task is carried to the caller once the other threads are out.
     pub fn run(&self, num_tasks: usize, task: impl Fn(usize) + Sync) {
         let inline = || (0..num_tasks).for_each(&task);
         if num_tasks <= 1 || self.workers.is_empty() {
             return inline();
         }
-        let _running: MutexGuard<'_, ()> = match self.running.try_lock() {
+        let mut rivals: MutexGuard<'_, Rivals> = match self.running.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return inline(),
         };
-        self.shared.run(num_tasks, &task);
+        if rivals.is_alone() {
+            return inline();
+        }
+        if let Some(lost) = self.shared.run(num_tasks, &task) {
+            rivals.note(lost, Instant::now());
+        }
     }
 
     /// Runs `task(i, &mut items[i])` for every item, each on one thread.
@@ -144,8 +156,8 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    /// The caller's side of one job.
-    fn run(&self, num_tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+    /// The caller's side of one job. Returns what it lost because a worker had no core.
+    fn run(&self, num_tasks: usize, task: &(dyn Fn(usize) + Sync)) -> Option<Duration> {
         // SAFETY: only the lifetime changes. The job is closed and empty before this function
         // returns.
         let task: *const (dyn Fn(usize) + Sync + 'static) = unsafe { std::mem::transmute(task) };
@@ -162,18 +174,35 @@ impl Shared {
         }
         self.take_tasks(job);
         self.state.0.fetch_and(!OPEN, Ordering::AcqRel);
-        let mut spins = 0u32;
-        while self.state.0.load(Ordering::Acquire) & INSIDE_MASK != 0 {
-            spin_or_yield(&mut spins);
-        }
+        let lost = self.wait_for_workers();
         let panic = lock(&self.panic).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
+        lost
+    }
+
+    /// Waits until no worker is inside the closed job.
+    fn wait_for_workers(&self) -> Option<Duration> {
+        let is_inside = || self.state.0.load(Ordering::Acquire) & INSIDE_MASK != 0;
+        let mut wait: Option<Wait<'_>> = None;
+        let mut spins = 0u32;
+        while is_inside() {
+            spins += 1;
+            if spins.is_multiple_of(SPINS_PER_YIELD) {
+                // After a while the core is offered to others.
+                std::thread::yield_now();
+                wait.get_or_insert_with(|| Wait::start(&self.delays)).look();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        wait?.lost()
     }
 
     /// A worker's life.
     fn work(&self) {
+        self.delays.add_this_thread();
         let mut last = 0;
         while let Some(seen) = self.next_job(last) {
             last = seen & !(JOB_UNIT - 1);
@@ -244,16 +273,6 @@ impl Shared {
             self.next_task.0.store(job.num_tasks, Ordering::Relaxed);
             lock(&self.panic).get_or_insert(panic);
         }
-    }
-}
-
-/// Polls politely: after a while the core is offered to others.
-fn spin_or_yield(spins: &mut u32) {
-    *spins += 1;
-    if spins.is_multiple_of(1024) {
-        std::thread::yield_now();
-    } else {
-        std::hint::spin_loop();
     }
 }
 
