@@ -1,9 +1,10 @@
 //! Threads that share out the tasks of one operation at a time.
 //!
-//! A task index is taken from a counter, so a thread whose core is busy elsewhere simply takes
-//! fewer. Nobody waits for a worker that has not started; a worker enters a job only while it is
-//! open, and the caller leaves only after the job is closed and the entered workers are out. That
-//! is what lets tasks borrow from the caller's stack.
+//! Tasks are shared out in equal runs, so that a thread goes through memory in order; who has done
+//! its own takes from the others', so a thread whose core is busy elsewhere simply does fewer.
+//! Nobody waits for a worker that has not started; a worker enters a job only while it is open, and
+//! the caller leaves only after the job is closed and the entered workers are out. That is what
+//! lets tasks borrow from the caller's stack.
 
 mod rivals;
 
@@ -47,7 +48,8 @@ struct Line<T>(T);
 #[derive(Default)]
 struct Shared {
     state: Line<AtomicU64>,
-    next_task: Line<AtomicUsize>,
+    /// Of each thread, how many of its own tasks were taken.
+    taken: Box<[Line<AtomicUsize>]>,
     job: UnsafeCell<Option<Job>>,
     num_sleeping: AtomicUsize,
     stop: AtomicBool,
@@ -75,13 +77,14 @@ impl Pool {
     /// A pool of `threads` threads: the caller and `threads - 1` workers. A worker that cannot be
     /// started is left out.
     pub fn new(threads: NonZeroUsize) -> Self {
-        let shared = Arc::new(Shared::default());
+        let num_workers = (threads.get() - 1).min(INSIDE_MASK as usize);
+        let taken = (0..=num_workers).map(|_| Line::default()).collect();
+        let shared = Arc::new(Shared { taken, ..Shared::default() });
         let start = |i: usize| {
             let shared = Arc::clone(&shared);
             let name = format!("kernels-{i}");
-            std::thread::Builder::new().name(name).spawn(move || shared.work()).ok()
+            std::thread::Builder::new().name(name).spawn(move || shared.work(i)).ok()
         };
-        let num_workers = (threads.get() - 1).min(INSIDE_MASK as usize);
         let workers = (1..=num_workers).map_while(start).collect();
         Self { shared, running: Mutex::default(), workers }
     }
@@ -95,7 +98,8 @@ impl Pool {
     /// all are done.
     ///
     /// Runs inline if there is one task or one thread, inside another `run`, while another thread
-    /// runs, or for a while after other processes had the workers' cores. A panic of a task is carried to the caller once the other threads are out.
+    /// runs, or for a while after other processes had the workers' cores. A panic of a task is
+    /// carried to the caller once the other threads are out.
     pub fn run(&self, num_tasks: usize, task: impl Fn(usize) + Sync) {
         let inline = || (0..num_tasks).for_each(&task);
         if num_tasks <= 1 || self.workers.is_empty() {
@@ -165,14 +169,14 @@ impl Shared {
         // SAFETY: the last job is closed and empty, so no worker reads; `Pool::running` excludes
         // other callers.
         unsafe { *self.job.get() = Some(job) };
-        self.next_task.0.store(0, Ordering::Relaxed);
+        self.taken.iter().for_each(|taken| taken.0.store(0, Ordering::Relaxed));
         let number = self.state.0.load(Ordering::Relaxed) & !(JOB_UNIT - 1);
         self.state.0.store(number.wrapping_add(JOB_UNIT) | OPEN, Ordering::SeqCst);
         if self.num_sleeping.load(Ordering::SeqCst) > 0 {
             drop(lock(&self.sleep));
             self.wake.notify_all();
         }
-        self.take_tasks(job);
+        self.take_tasks(job, 0);
         self.state.0.fetch_and(!OPEN, Ordering::AcqRel);
         let lost = self.wait_for_workers();
         let panic = lock(&self.panic).take();
@@ -200,8 +204,8 @@ impl Shared {
         wait?.lost()
     }
 
-    /// A worker's life.
-    fn work(&self) {
+    /// The life of worker `i`.
+    fn work(&self, i: usize) {
         self.delays.add_this_thread();
         let mut last = 0;
         while let Some(seen) = self.next_job(last) {
@@ -215,7 +219,7 @@ impl Shared {
             }
             // SAFETY: this worker is inside an open job, so the caller has written it and waits.
             let job = unsafe { *self.job.get() }.expect("an open job is set");
-            self.take_tasks(job);
+            self.take_tasks(job, i);
             self.state.0.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -255,22 +259,28 @@ impl Shared {
         found
     }
 
-    /// Runs tasks until none is left. A panic is kept for the caller and cancels the tasks not yet
-    /// taken.
-    fn take_tasks(&self, job: Job) {
+    /// Runs tasks until none is left, those of `thread` first. A panic is kept for the caller and
+    /// cancels the tasks not yet taken.
+    fn take_tasks(&self, job: Job, thread: usize) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let i = self.next_task.0.fetch_add(1, Ordering::Relaxed);
-                if i >= job.num_tasks {
-                    return;
+            let threads = self.taken.len();
+            for owner in (thread..threads).chain(0..thread) {
+                let (start, end) =
+                    (job.num_tasks * owner / threads, job.num_tasks * (owner + 1) / threads);
+                loop {
+                    let i =
+                        start.saturating_add(self.taken[owner].0.fetch_add(1, Ordering::Relaxed));
+                    if i >= end {
+                        break;
+                    }
+                    // SAFETY: the caller of `run` keeps the closure alive until this thread has
+                    // left the job.
+                    unsafe { (*job.task)(i) };
                 }
-                // SAFETY: the caller of `run` keeps the closure alive until this thread has left
-                // the job.
-                unsafe { (*job.task)(i) };
             }
         }));
         if let Err(panic) = outcome {
-            self.next_task.0.store(job.num_tasks, Ordering::Relaxed);
+            self.taken.iter().for_each(|t| t.0.store(job.num_tasks, Ordering::Relaxed));
             lock(&self.panic).get_or_insert(panic);
         }
     }
