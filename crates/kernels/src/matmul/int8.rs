@@ -9,31 +9,52 @@ use super::activations::Forms;
 use crate::Kernels;
 use crate::quant::BLOCK;
 
-/// Some rows, interleaved, as one stream of entries: `x = scale * code` of a block, or of what the
-/// entry before left of it.
+/// Some rows, `x = scale * code` in each block: the first codes of all rows interleaved, the second
+/// codes block by block.
 #[derive(Debug, Default)]
 pub(crate) struct Int8 {
-    /// How many entries, one or two, each block has. A row whose own block is coded once has zeros
-    /// in the second.
-    pub(crate) entries: Vec<u8>,
-    /// `[entry][8][row][4]`
+    /// `[block][8][row][4]`
     pub(crate) codes: Vec<i8>,
-    /// `[entry][row]`
+    /// `[block][row]`
     pub(crate) scales: Vec<f32>,
-    /// `[entry][2][row]`: sums of 16 codes.
+    /// `[block][2][row]`: sums of 16 codes.
     pub(crate) sums: Vec<i32>,
+    /// The second codes.
+    pub(crate) rest: Rest,
     seeds: Vec<Seeds>,
     group_sums: Vec<GroupSums>,
-    scratch: Scratch,
+    /// What `fill` interleaves.
+    first: RowCodes,
 }
 
-/// What a weight offset contributes to the integer sums: `-offset * Σ code`,
-/// `[entry][32 / step][row]`.
+/// What the first codes left of the blocks that stand out, blocks ascending.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// Whose rest each entry is.
+    pub(crate) places: Vec<Place>,
+    entries: RowCodes,
+    /// `row * blocks + block` of each entry.
+    of: Vec<usize>,
+    /// Of each row, the largest scale that does not stand out.
+    limits: Vec<f32>,
+}
+
+/// A block of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) row: usize,
+    pub(crate) block: usize,
+}
+
+/// What a weight offset contributes to the integer sums: `-offset * Σ code`.
 #[derive(Debug, Default)]
 struct Seeds {
     offset: u8,
     step: usize,
-    values: Vec<i32>,
+    /// `[block][32 / step][row]`
+    first: Vec<i32>,
+    /// `[entry][32 / step]`
+    rest: Vec<i32>,
 }
 
 /// Sums of the quantised activations over groups, `[k / group][row]`.
@@ -52,22 +73,20 @@ pub struct RowCodes {
     sums: Vec<[i32; 2]>,
 }
 
-/// Buffers of one `fill`.
-#[derive(Debug, Default)]
-struct Scratch {
-    first: RowCodes,
-    /// The second codes, and of which blocks of `first` they are.
-    second: RowCodes,
-    twice: Vec<usize>,
-    /// The first entry of each block.
-    starts: Vec<usize>,
-}
-
 impl Int8 {
-    /// What integer sums over `step` columns start with.
+    /// What integer sums over `step` columns of the first codes start with.
     pub(crate) fn seeds(&self, offset: u8, step: usize) -> &[i32] {
+        &self.find_seeds(offset, step).first
+    }
+
+    /// What integer sums over `step` columns of the second codes start with.
+    pub(crate) fn rest_seeds(&self, offset: u8, step: usize) -> &[i32] {
+        &self.find_seeds(offset, step).rest
+    }
+
+    fn find_seeds(&self, offset: u8, step: usize) -> &Seeds {
         let found = self.seeds.iter().find(|s| (s.offset, s.step) == (offset, step));
-        &found.expect("`Activations::has` was asked").values
+        found.expect("`Activations::has` was asked")
     }
 
     /// What the biases of groups are multiplied with. Empty if no weights of such groups have
@@ -79,45 +98,34 @@ impl Int8 {
     /// Quantises rows of `padded` elements.
     pub(super) fn fill(&mut self, kernels: &dyn Kernels, x: &[f32], padded: usize, forms: &Forms) {
         let (rows, blocks) = (x.len() / padded, padded / BLOCK);
-        let Scratch { first, second, twice, .. } = &mut self.scratch;
-        first.clear();
-        kernels.quantize(x, first);
-        twice.clear();
-        for (row, scales) in first.scales.chunks_exact(blocks).enumerate() {
-            twice.extend(outliers(scales, forms.outlier_ratio).map(|block| row * blocks + block));
-        }
-        second.clear();
-        kernels.quantize_rest(x, first, twice, second);
+        self.first.clear();
+        kernels.quantize(x, &mut self.first);
+        self.rest.choose(&self.first.scales, blocks, forms.outlier_ratio);
+        kernels.quantize_rest(x, &self.first, &self.rest.of, &mut self.rest.entries);
         self.interleave(rows, blocks);
         self.fill_seeds(forms, rows);
         self.fill_group_sums(forms, rows);
     }
 
-    /// Writes the scratch blocks to their places in the stream.
+    /// Writes the first codes of all rows to their places.
     fn interleave(&mut self, rows: usize, blocks: usize) {
-        let Scratch { first, second, twice, starts } = &mut self.scratch;
-        self.entries.clear();
-        self.entries.resize(blocks, 1);
-        twice.iter().for_each(|i| self.entries[i % blocks] = 2);
-        starts.clear();
-        let mut total = 0;
-        for entries in &self.entries {
-            starts.push(total);
-            total += usize::from(*entries);
-        }
-        self.codes.resize(total * BLOCK * rows, 0);
-        self.scales.resize(total * rows, 0.0);
-        self.sums.resize(2 * total * rows, 0);
-        let mut target =
-            Target { rows, codes: &mut self.codes, scales: &mut self.scales, sums: &mut self.sums };
-        for (block, &start) in starts.iter().enumerate() {
-            (0..rows).for_each(|row| target.put(start, row, first, row * blocks + block));
-            if self.entries[block] == 2 {
-                target.clear(start + 1);
+        let first = &self.first;
+        self.codes.resize(blocks * BLOCK * rows, 0);
+        self.scales.resize(blocks * rows, 0.0);
+        self.sums.resize(2 * blocks * rows, 0);
+        let quads = self.codes.as_chunks_mut::<4>().0.chunks_exact_mut(QUADS * rows);
+        let scales = self.scales.chunks_exact_mut(rows);
+        let sums = self.sums.chunks_exact_mut(2 * rows);
+        for (block, ((quads, scales), sums)) in quads.zip(scales).zip(sums).enumerate() {
+            for row in 0..rows {
+                let i = row * blocks + block;
+                for (quads, quad) in quads.chunks_exact_mut(rows).zip(first.codes[i].as_chunks().0)
+                {
+                    quads[row] = *quad;
+                }
+                scales[row] = first.scales[i];
+                [sums[row], sums[rows + row]] = first.sums[i];
             }
-        }
-        for (i, of) in twice.iter().enumerate() {
-            target.put(starts[of % blocks] + 1, of / blocks, second, i);
         }
     }
 
@@ -125,88 +133,99 @@ impl Int8 {
         self.seeds.resize_with(forms.seeds.len(), Seeds::default);
         for (seeds, &(offset, step)) in self.seeds.iter_mut().zip(&forms.seeds) {
             (seeds.offset, seeds.step) = (offset, step);
-            seeds.values.clear();
-            let factor = -i32::from(offset);
-            if step == 16 {
-                seeds.values.extend(self.sums.iter().map(|sum| factor * sum));
-                continue;
-            }
-            for halves in self.sums.chunks_exact(2 * rows) {
-                let (first, second) = halves.split_at(rows);
-                seeds.values.extend(first.iter().zip(second).map(|(a, b)| factor * (a + b)));
-            }
+            sum_steps(&self.sums, rows, (offset, step), &mut seeds.first);
+            let rest = self.rest.entries.sums.as_flattened();
+            sum_steps(rest, 1, (offset, step), &mut seeds.rest);
         }
     }
 
-    /// Sums `scale * Σ code` of the entries of each group.
+    /// Sums `scale * Σ code` of the codes of each group: of its blocks, then of their rests.
     fn fill_group_sums(&mut self, forms: &Forms, rows: usize) {
         self.group_sums.resize_with(forms.group_sums.len(), GroupSums::default);
         for (sums, &group) in self.group_sums.iter_mut().zip(&forms.group_sums) {
+            let blocks = self.scales.len() / rows;
             sums.group = group;
             sums.values.clear();
-            sums.values.resize((self.entries.len() * BLOCK).div_ceil(group) * rows, 0.0);
-            let mut own = self.scales.chunks_exact(rows).zip(self.sums.chunks_exact(2 * rows));
-            for (block, entries) in self.entries.iter().enumerate() {
+            sums.values.resize((blocks * BLOCK).div_ceil(group) * rows, 0.0);
+            let own = self.scales.chunks_exact(rows).zip(self.sums.chunks_exact(2 * rows));
+            for (block, (scales, halves)) in own.enumerate() {
                 let target = &mut sums.values[block * BLOCK / group * rows..];
-                for (scales, halves) in own.by_ref().take(usize::from(*entries)) {
-                    add_sums(scales, halves, group, target);
-                }
+                add_sums(scales, halves, group, target, rows);
+            }
+            let entries = &self.rest.entries;
+            for (i, &Place { row, block }) in self.rest.places.iter().enumerate() {
+                let target = &mut sums.values[block * BLOCK / group * rows + row..];
+                add_sums(&entries.scales[i..=i], &entries.sums[i], group, target, rows);
             }
         }
-    }
-}
-
-/// Adds `scale * Σ code` of an entry to its group, or to its two groups of 16.
-fn add_sums(scales: &[f32], halves: &[i32], group: usize, target: &mut [f32]) {
-    let rows = scales.len();
-    let (first, second) = halves.split_at(rows);
-    if group < BLOCK {
-        let (target, next) = target.split_at_mut(rows);
-        for row in 0..rows {
-            target[row] += scales[row] * first[row] as f32;
-            next[row] += scales[row] * second[row] as f32;
-        }
-    } else {
-        for (row, target) in target[..rows].iter_mut().enumerate() {
-            *target += scales[row] * (first[row] + second[row]) as f32;
-        }
-    }
-}
-
-/// The stream being written.
-struct Target<'a> {
-    rows: usize,
-    codes: &'a mut [i8],
-    scales: &'a mut [f32],
-    sums: &'a mut [i32],
-}
-
-impl Target<'_> {
-    /// Writes block `i` of `source` to one row of an entry.
-    fn put(&mut self, entry: usize, row: usize, source: &RowCodes, i: usize) {
-        let rows = self.rows;
-        let slots = &mut self.codes.as_chunks_mut::<4>().0[entry * QUADS * rows..][..QUADS * rows];
-        for (slot, quad) in slots[row..].iter_mut().step_by(rows).zip(source.codes[i].as_chunks().0)
-        {
-            *slot = *quad;
-        }
-        self.scales[entry * rows + row] = source.scales[i];
-        let [first, second] = source.sums[i];
-        self.sums[2 * entry * rows + row] = first;
-        self.sums[(2 * entry + 1) * rows + row] = second;
-    }
-
-    /// Makes an entry zero in all rows.
-    fn clear(&mut self, entry: usize) {
-        let rows = self.rows;
-        self.codes[entry * BLOCK * rows..][..BLOCK * rows].fill(0);
-        self.scales[entry * rows..][..rows].fill(0.0);
-        self.sums[2 * entry * rows..][..2 * rows].fill(0);
     }
 }
 
 /// Four-column pieces of a block.
 const QUADS: usize = BLOCK / 4;
+
+/// `-offset * Σ code` of each step of `sums: [block][2][row]`.
+fn sum_steps(sums: &[i32], rows: usize, (offset, step): (u8, usize), values: &mut Vec<i32>) {
+    let factor = -i32::from(offset);
+    values.clear();
+    if step < BLOCK {
+        values.extend(sums.iter().map(|sum| factor * sum));
+        return;
+    }
+    for halves in sums.chunks_exact(2 * rows) {
+        let (first, second) = halves.split_at(rows);
+        values.extend(first.iter().zip(second).map(|(a, b)| factor * (a + b)));
+    }
+}
+
+/// Adds `scale * Σ code` of a block of some rows to its group in `target: [group][row]`, or to its
+/// two groups of 16.
+fn add_sums(scales: &[f32], halves: &[i32], group: usize, target: &mut [f32], stride: usize) {
+    let rows = scales.len();
+    let (first, second) = halves.split_at(rows);
+    for row in 0..rows {
+        if group < BLOCK {
+            target[row] += scales[row] * first[row] as f32;
+            target[stride + row] += scales[row] * second[row] as f32;
+        } else {
+            target[row] += scales[row] * (first[row] + second[row]) as f32;
+        }
+    }
+}
+
+impl Rest {
+    /// Chooses the blocks whose scale stands out in their row; their codes are still to come.
+    fn choose(&mut self, scales: &[f32], blocks: usize, ratio: f32) {
+        self.places.clear();
+        self.of.clear();
+        self.entries.clear();
+        if ratio == f32::INFINITY {
+            return;
+        }
+        self.limits.clear();
+        let mean = |scales: &[f32]| sum(scales) / scales.len() as f32;
+        self.limits.extend(scales.chunks_exact(blocks).map(|scales| ratio * mean(scales)));
+        for block in 0..blocks {
+            for (row, limit) in self.limits.iter().enumerate() {
+                let i = row * blocks + block;
+                if scales[i] > *limit {
+                    self.of.push(i);
+                    self.places.push(Place { row, block });
+                }
+            }
+        }
+    }
+
+    /// The codes of each entry.
+    pub(crate) fn codes(&self) -> &[[i8; BLOCK]] {
+        &self.entries.codes
+    }
+
+    /// The scale of each entry.
+    pub(crate) fn scales(&self) -> &[f32] {
+        &self.entries.scales
+    }
+}
 
 impl RowCodes {
     fn clear(&mut self) {
@@ -224,12 +243,6 @@ impl RowCodes {
         self.codes.push(codes);
         self.scales.push(scale);
     }
-}
-
-/// The blocks of a row whose scale is above `ratio` times the mean scale.
-fn outliers(scales: &[f32], ratio: f32) -> impl Iterator<Item = usize> {
-    let limit = ratio * (sum(scales) / scales.len() as f32);
-    scales.iter().enumerate().filter(move |&(_, &scale)| scale > limit).map(|(block, _)| block)
 }
 
 /// In eight partial sums, so that it is fast, and the same everywhere.

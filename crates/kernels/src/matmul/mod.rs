@@ -5,9 +5,9 @@
 //!
 //! - integer codes: with `s` the scale, `b` the bias of a group and `a` the scale of a block of 32
 //!   activations, `acc = b * Σ(a * q) + acc` at the start of each group, then `acc = s * (a * Σ
-//!   code * q) + acc` per block (per half block where groups are of 16), and at once the same for
-//!   its second codes if it has them. `*` `+` is one fused operation and the inner sums are exact
-//!   integers.
+//!   code * q) + acc` per block (per half block where groups are of 16); after the last block the
+//!   same for the blocks with second codes. `*` `+` is one fused operation and the inner sums are
+//!   exact integers.
 //! - floats: two accumulators, for even and odd columns, added at the end.
 //!
 //! All implementations are therefore equal bit for bit, except that bf16 dot products (where the
@@ -29,7 +29,7 @@ pub use crate::pack::{DenseTile, IntTile};
 pub use activations::{Activations, Precision};
 pub use chunk::Chunk;
 pub(crate) use chunk::MAX_CHUNK_ROWS;
-pub(crate) use int8::{RowCodes, quantize, quantize_rest};
+pub(crate) use int8::{Int8, RowCodes, quantize, quantize_rest};
 pub(crate) use output::Output;
 
 use crate::pack::TILE_ROWS;
@@ -52,8 +52,11 @@ pub trait MatMul {
     /// Appends what the codes `first` leave of the blocks of `x` whose indices are given.
     fn quantize_rest(&self, x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes);
 
-    /// `out[r]` = outputs of activation row `r`, int8 activations.
+    /// `out[r]` = outputs of activation row `r`, int8 activations, without their second codes.
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]);
+
+    /// Adds to `out[r]` what the second codes of activation row `r` contribute.
+    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]);
 
     /// `out[r]` = outputs of activation row `r`, f32 activations.
     fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]);
@@ -181,7 +184,10 @@ impl Product<'_> {
             for chunk in chunks {
                 let out = &mut lanes[..chunk.rows()];
                 match &tile {
-                    Tile::Int(tile) => kernels.int8_tile(tile, chunk, out),
+                    Tile::Int(tile) => {
+                        kernels.int8_tile(tile, chunk, out);
+                        kernels.int8_rest(tile, chunk, out);
+                    }
                     Tile::Dense(tile) if self.operand == Operand::Bf16 => {
                         kernels.bf16_tile(tile, chunk, out);
                     }

@@ -1,7 +1,7 @@
 //! Matrix products in plain Rust.
 
 use super::Scalar;
-use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul, RowCodes};
+use crate::matmul::{self, Chunk, DenseTile, Int8, IntTile, Lanes, MatMul, RowCodes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -17,6 +17,13 @@ impl MatMul for Scalar {
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         for (row, out) in out.iter_mut().enumerate() {
             *out = int8_row(tile, chunk, row);
+        }
+    }
+
+    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        let int8 = &chunk.int8;
+        for (e, place) in int8.rest.places.iter().enumerate() {
+            add_rest(tile, int8, (e, place.block), &mut out[place.row]);
         }
     }
 
@@ -41,44 +48,46 @@ impl MatMul for Scalar {
 
 /// One row of activations. The order of operations is the definition: see the module `matmul`.
 fn int8_row(tile: &IntTile<'_>, chunk: &Chunk, row: usize) -> Lanes {
-    let (form, int8) = (tile.form, &chunk.int8);
-    let group_sums = int8.group_sums(form.group);
+    let (form, int8, rows) = (tile.form, &chunk.int8, chunk.rows());
+    let (step, group_sums) = (form.step(), int8.group_sums(form.group));
+    let (seeds, quads) = (int8.seeds(form.offset, step), int8.codes.as_chunks::<4>().0);
     let mut acc = [0f32; TILE_ROWS];
-    let mut next_entry = 0;
-    for block in 0..tile.layout.num_blocks {
-        let entries = next_entry..next_entry + usize::from(int8.entries[block]);
-        next_entry = entries.end;
-        for col in (block * BLOCK..(block + 1) * BLOCK).step_by(form.step()) {
-            if form.biased && col.is_multiple_of(form.group) {
-                let biases = tile.scales_of(col / form.group).1;
-                let sum = group_sums[col / form.group * chunk.rows() + row];
-                acc = std::array::from_fn(|l| biases[l].mul_add(sum, acc[l]));
-            }
-            for entry in entries.clone() {
-                add_step(tile, col, (chunk, entry, row), &mut acc);
-            }
+    for col in (0..tile.layout.num_blocks * BLOCK).step_by(step) {
+        if form.biased && col.is_multiple_of(form.group) {
+            let biases = tile.scales_of(col / form.group).1;
+            let sum = group_sums[col / form.group * rows + row];
+            acc = std::array::from_fn(|l| biases[l].mul_add(sum, acc[l]));
         }
+        let quads = quads[col / 4 * rows + row..].iter().step_by(rows);
+        let x_scale = int8.scales[col / BLOCK * rows + row];
+        add_step(tile, col, (quads, seeds[col / step * rows + row], x_scale), &mut acc);
     }
     acc
 }
 
-/// Adds the products of the step from column `first` with an entry of a row.
-fn add_step(
+/// Adds the second codes of a block: entry `e`.
+fn add_rest(tile: &IntTile<'_>, int8: &Int8, (e, block): (usize, usize), acc: &mut Lanes) {
+    let step = tile.form.step();
+    let seeds = int8.rest_seeds(tile.form.offset, step).chunks_exact(BLOCK / step);
+    let seeds = seeds.skip(e).flatten();
+    for (first, &seed) in (0..BLOCK).step_by(step).zip(seeds) {
+        let quads = int8.rest.codes()[e].as_chunks().0[first / 4..].iter();
+        add_step(tile, block * BLOCK + first, (quads, seed, int8.rest.scales()[e]), acc);
+    }
+}
+
+/// Adds the products of the step from column `first`, with its quads of codes, seed and scale.
+fn add_step<'a>(
     tile: &IntTile<'_>,
     first: usize,
-    (chunk, entry, row): (&Chunk, usize, usize),
+    (quads, seed, x_scale): (impl Iterator<Item = &'a [i8; 4]>, i32, f32),
     acc: &mut Lanes,
 ) {
-    let (form, int8, rows) = (tile.form, &chunk.int8, chunk.rows());
-    let step = form.step();
-    let at = entry * BLOCK + first % BLOCK;
-    let mut sums = [int8.seeds(form.offset, step)[at / step * rows + row]; TILE_ROWS];
-    let quads = int8.codes.as_chunks::<4>().0;
-    for i in (0..step).step_by(4) {
-        add_products(tile, first + i, quads[(at + i) / 4 * rows + row], &mut sums);
+    let mut sums = [seed; TILE_ROWS];
+    for (col, quad) in (first..first + tile.form.step()).step_by(4).zip(quads) {
+        add_products(tile, col, *quad, &mut sums);
     }
-    let scales = tile.scales_of(first / form.group).0;
-    let x_scale = int8.scales[entry * rows + row];
+    let scales = tile.scales_of(first / tile.form.group).0;
     *acc = std::array::from_fn(|l| scales[l].mul_add(sums[l] as f32 * x_scale, acc[l]));
 }
 

@@ -50,6 +50,16 @@ impl MatMul for Neon {
         }
     }
 
+    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        if self.has_dotprod {
+            // SAFETY: `self` proves NEON, and the dot product by the condition.
+            unsafe { int8::dotprod::rest(tile, chunk, out) }
+        } else {
+            // SAFETY: `self` proves NEON.
+            unsafe { int8::plain::rest(tile, chunk, out) }
+        }
+    }
+
     fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         for rows in passes(chunk) {
             // SAFETY: `self` proves the features.

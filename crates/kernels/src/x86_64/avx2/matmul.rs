@@ -45,6 +45,11 @@ impl MatMul for Avx2 {
         }
     }
 
+    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        // SAFETY: `self` proves the features.
+        unsafe { int8::rest(tile, chunk, out) }
+    }
+
     fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         for rows in passes(chunk) {
             // SAFETY: `self` proves the features.

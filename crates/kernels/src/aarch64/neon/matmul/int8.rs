@@ -11,7 +11,7 @@ use std::ops::Range;
 use russet_tensor::FloatType;
 
 use super::{LANES, with_rows};
-use crate::matmul::{Chunk, IntTile, Lanes};
+use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -20,12 +20,27 @@ const NIBBLE: u8 = 0;
 const TABLE: u8 = 1;
 const BYTE: u8 = 2;
 
-/// Eight rows of a tile, from `lane`, and some rows of a chunk, from `first`.
+/// Calls `$of_form!(kind, columns of a step)` with the constants of the tile.
+macro_rules! with_form {
+    ($tile:ident, $of_form:ident) => {
+        match ($tile.form.codes, $tile.form.step()) {
+            (CodeKind::Nibble, 16) => $of_form!(NIBBLE, 16),
+            (CodeKind::Nibble, _) => $of_form!(NIBBLE, 32),
+            (CodeKind::Table(_), 16) => $of_form!(TABLE, 16),
+            (CodeKind::Table(_), _) => $of_form!(TABLE, 32),
+            (CodeKind::Byte, 16) => $of_form!(BYTE, 16),
+            (CodeKind::Byte, _) => $of_form!(BYTE, 32),
+        }
+    };
+}
+
+/// Eight rows of a tile, from `lane`, and some rows of activations: from `first`, of `stride` that
+/// are interleaved.
 struct Job<'a> {
     tile: &'a IntTile<'a>,
-    chunk: &'a Chunk,
-    first: usize,
     lane: usize,
+    first: usize,
+    stride: usize,
 }
 
 /// Eight rows.
@@ -37,7 +52,8 @@ macro_rules! kernels {
         pub(super) mod $name {
             use super::*;
 
-            /// `out[r]` = the products of the tile with row `r` of the chunk, for each of `rows`.
+            /// `out[r]` = the products of the tile with the first codes of row `r` of the chunk,
+            /// for each of `rows`.
             #[target_feature(enable = $features)]
             pub(in super::super) fn tile(
                 tile: &IntTile<'_>,
@@ -45,63 +61,95 @@ macro_rules! kernels {
                 rows: Range<usize>,
                 out: &mut [Lanes],
             ) {
-                for half in 0..TILE_ROWS / LANES {
-                    let job = Job { tile, chunk, first: rows.start, lane: half * LANES };
+                for lane in (0..TILE_ROWS).step_by(LANES) {
+                    let job = Job { tile, lane, first: rows.start, stride: chunk.rows() };
                     let len = rows.len();
-                    match (tile.form.codes, tile.form.step()) {
-                        (CodeKind::Nibble, 16) => {
-                            with_rows!(len, half_tile::<NIBBLE, 16>(&job, out));
-                        }
-                        (CodeKind::Nibble, _) => {
-                            with_rows!(len, half_tile::<NIBBLE, 32>(&job, out));
-                        }
-                        (CodeKind::Table(_), 16) => {
-                            with_rows!(len, half_tile::<TABLE, 16>(&job, out));
-                        }
-                        (CodeKind::Table(_), _) => {
-                            with_rows!(len, half_tile::<TABLE, 32>(&job, out));
-                        }
-                        (CodeKind::Byte, 16) => with_rows!(len, half_tile::<BYTE, 16>(&job, out)),
-                        (CodeKind::Byte, _) => with_rows!(len, half_tile::<BYTE, 32>(&job, out)),
+                    macro_rules! of_form {
+                        ($kind:ident, $step:literal) => {
+                            with_rows!(len, half_tile::<$kind, $step>(&job, &chunk.int8, out))
+                        };
                     }
+                    with_form!(tile, of_form);
+                }
+            }
+
+            /// Adds the products of the tile with the second codes of row `r` of the chunk to
+            /// `out[r]`.
+            #[target_feature(enable = $features)]
+            pub(in super::super) fn rest(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+                for lane in (0..TILE_ROWS).step_by(LANES) {
+                    let job = Job { tile, lane, first: 0, stride: 1 };
+                    macro_rules! of_form {
+                        ($kind:ident, $step:literal) => {
+                            rest_entries::<$kind, $step>(&job, &chunk.int8, out)
+                        };
+                    }
+                    with_form!(tile, of_form);
                 }
             }
 
             #[target_feature(enable = $features)]
             fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
                 job: &Job<'_>,
+                int8: &Int8,
                 out: &mut [Lanes],
             ) {
-                let rows = job.chunk.rows();
-                let int8 = &job.chunk.int8;
+                let (form, rows) = (job.tile.form, job.stride);
                 let mut acc = [[vdupq_n_f32(0.0); 2]; R];
                 let mut scale = [vdupq_n_f32(0.0); 2];
-                let (halves, mut num_groups, mut first_entry) = (BLOCK / STEP, 0, 0);
-                for (s, step) in job.tile.steps(STEP).enumerate() {
+                let mut num_groups = 0;
+                let quads = int8.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
+                let seeds = int8.seeds(form.offset, STEP).chunks_exact(rows);
+                let sums = int8.sums.chunks_exact(STEP / 16 * rows);
+                let entries = quads.zip(seeds).zip(sums);
+                for (s, (step, ((quads, seeds), sums))) in
+                    job.tile.steps(STEP).zip(entries).enumerate()
+                {
                     if let Some(header) = step.group {
-                        scale = start_group(job, header, num_groups, &mut acc);
+                        let group_sums = int8.group_sums(form.group);
+                        scale = start_group(job, header, (group_sums, num_groups), &mut acc);
                         num_groups += 1;
                     }
-                    let num_entries = usize::from(int8.entries[s / halves]);
-                    for entry in first_entry..first_entry + num_entries {
-                        let at = entry * halves + s % halves;
-                        let quads = &int8.codes.as_chunks::<4>().0[at * STEP / 4 * rows..];
-                        let mut sums = seeds::<KIND, STEP, R>(job, at);
-                        add_step::<KIND, R>(job, step.codes, quads, &mut sums);
-                        let x_scales = &int8.scales[entry * rows + job.first..];
-                        add_scaled(&mut acc, scale, sums, x_scales);
-                    }
-                    if (s + 1).is_multiple_of(halves) {
-                        first_entry += num_entries;
-                    }
+                    let mut products = starts::<KIND, R>(job, seeds, sums);
+                    add_step::<KIND, R>(job, step.codes, quads, &mut products);
+                    let x_scales = &int8.scales[s * STEP / BLOCK * rows + job.first..];
+                    add_scaled(&mut acc, scale, products, x_scales);
                 }
                 for (out, acc) in out[job.first..].iter_mut().zip(acc) {
                     store(out, job.lane, acc);
                 }
             }
 
-            /// Adds `Σ code * activation` of one step for each row. `quads`: `[columns / 4][rows of
-            /// the chunk]`.
+            /// Entry by entry; the tile is in the cache.
+            #[target_feature(enable = $features)]
+            fn rest_entries<const KIND: u8, const STEP: usize>(
+                job: &Job<'_>,
+                int8: &Int8,
+                out: &mut [Lanes],
+            ) {
+                let (tile, rest, steps) = (job.tile, &int8.rest, BLOCK / STEP);
+                let seeds = int8.rest_seeds(tile.form.offset, STEP);
+                for (e, place) in rest.places.iter().enumerate() {
+                    let out = &mut out[place.row];
+                    let mut acc = [load(out, job.lane)];
+                    let step_bytes = tile.layout.block_bytes / steps;
+                    let lines = tile.block(place.block).chunks_exact(step_bytes);
+                    let quads = rest.codes()[e].as_chunks().0.chunks_exact(STEP / 4);
+                    for (i, (lines, quads)) in lines.zip(quads).enumerate() {
+                        let sum = quads.as_flattened().iter().map(|&x| i32::from(x)).sum();
+                        let seeds = &seeds[e * steps + i..];
+                        let mut products = starts::<KIND, 1>(job, seeds, &[sum]);
+                        add_step::<KIND, 1>(job, lines, quads, &mut products);
+                        let group = (place.block * BLOCK + i * STEP) / tile.form.group;
+                        let header = tile.group(group);
+                        let scale = load_floats(tile.form.scale, header, job.lane);
+                        add_scaled(&mut acc, scale, products, &rest.scales()[e..]);
+                    }
+                    store(out, job.lane, acc[0]);
+                }
+            }
+
+            /// Adds `Σ code * activation` of one step for each row. `quads`: `[columns / 4][stride]`.
             #[inline]
             #[target_feature(enable = $features)]
             fn add_step<const KIND: u8, const R: usize>(
@@ -110,7 +158,7 @@ macro_rules! kernels {
                 quads: &[[i8; 4]],
                 sums: &mut [Eight<int32x4_t>; R],
             ) {
-                let rows = job.chunk.rows();
+                let rows = job.stride;
                 let table = table(job.tile.form.codes);
                 let quads_of_line = if KIND == BYTE { 1 } else { 2 };
                 let lines =
@@ -167,14 +215,13 @@ fn add_products_dot(mut sums: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int3
 fn start_group<const R: usize>(
     job: &Job<'_>,
     header: &[u8],
-    g: usize,
+    (group_sums, g): (&[f32], usize),
     acc: &mut [Eight<float32x4_t>; R],
 ) -> Eight<float32x4_t> {
     let form = job.tile.form;
     if form.biased {
         let bias = load_floats(form.scale, header, TILE_ROWS + job.lane);
-        let sums = job.chunk.int8.group_sums(form.group);
-        let sums = &sums[g * job.chunk.rows() + job.first..][..R];
+        let sums = &group_sums[g * job.stride + job.first..][..R];
         for r in 0..R {
             for q in 0..2 {
                 acc[r][q] = vfmaq_f32(acc[r][q], bias[q], vdupq_n_f32(sums[r]));
@@ -184,22 +231,21 @@ fn start_group<const R: usize>(
     load_floats(form.scale, header, job.lane)
 }
 
-/// What the sums of step `s` of the entries start with: the weight offset, and what signed codes
-/// are short of.
+/// What the sums of a step start with: the weight offset, and what signed codes are short of.
+/// `seeds`: `[stride]`, `sixteens`: `[columns / 16][stride]`.
 #[inline]
 #[target_feature(enable = "neon")]
-fn seeds<const KIND: u8, const STEP: usize, const R: usize>(
+fn starts<const KIND: u8, const R: usize>(
     job: &Job<'_>,
-    s: usize,
+    seeds: &[i32],
+    sixteens: &[i32],
 ) -> [Eight<int32x4_t>; R] {
-    let (rows, int8) = (job.chunk.rows(), &job.chunk.int8);
-    let seeds = &int8.seeds(job.tile.form.offset, STEP)[s * rows + job.first..][..R];
-    let sixteens = &int8.sums[s * (STEP / 16) * rows..][..STEP / 16 * rows];
+    let seeds = &seeds[job.first..][..R];
     let mut starts = [[vdupq_n_s32(0); 2]; R];
     for r in 0..R {
         let mut seed = seeds[r];
         if KIND != NIBBLE {
-            for sums in sixteens.chunks_exact(rows) {
+            for sums in sixteens.chunks_exact(job.stride) {
                 seed += 128 * sums[job.first + r];
             }
         }
@@ -311,6 +357,15 @@ fn widen_f16(halves: uint8x16_t) -> Eight<float32x4_t> {
         );
     }
     [low, high]
+}
+
+/// Loads eight lanes from `lane`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load(lanes: &Lanes, lane: usize) -> Eight<float32x4_t> {
+    let lanes = &lanes[lane..lane + LANES];
+    // SAFETY: the slice has eight floats; the loads have no alignment.
+    unsafe { [vld1q_f32(lanes.as_ptr()), vld1q_f32(lanes[4..].as_ptr())] }
 }
 
 /// Stores eight lanes from `lane`.

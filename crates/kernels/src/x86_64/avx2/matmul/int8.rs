@@ -9,7 +9,7 @@ use std::ops::Range;
 use russet_tensor::FloatType;
 
 use super::{LANES, with_rows};
-use crate::matmul::{Chunk, IntTile, Lanes};
+use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -18,44 +18,73 @@ const NIBBLE: u8 = 0;
 const TABLE: u8 = 1;
 const BYTE: u8 = 2;
 
-/// `out[r]` = the products of the tile with row `r` of the chunk, for each of `rows`.
+/// Calls `$of_form!(kind, columns of a step)` with the constants of the tile.
+macro_rules! with_form {
+    ($tile:ident, $of_form:ident) => {
+        match ($tile.form.codes, $tile.form.step()) {
+            (CodeKind::Nibble, 16) => $of_form!(NIBBLE, 16),
+            (CodeKind::Nibble, _) => $of_form!(NIBBLE, 32),
+            (CodeKind::Table(_), 16) => $of_form!(TABLE, 16),
+            (CodeKind::Table(_), _) => $of_form!(TABLE, 32),
+            (CodeKind::Byte, 16) => $of_form!(BYTE, 16),
+            (CodeKind::Byte, _) => $of_form!(BYTE, 32),
+        }
+    };
+}
+
+/// `out[r]` = the products of the tile with the first codes of row `r` of the chunk, for each of
+/// `rows`.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, rows: Range<usize>, out: &mut [Lanes]) {
-    for half in 0..TILE_ROWS / LANES {
-        let job = Job { tile, chunk, first: rows.start, lane: half * LANES };
+    for lane in (0..TILE_ROWS).step_by(LANES) {
+        let job = Job { tile, lane, first: rows.start, stride: chunk.rows() };
         let len = rows.len();
-        match (tile.form.codes, tile.form.step()) {
-            (CodeKind::Nibble, 16) => with_rows!(len, half_tile::<NIBBLE, 16>(&job, out)),
-            (CodeKind::Nibble, _) => with_rows!(len, half_tile::<NIBBLE, 32>(&job, out)),
-            (CodeKind::Table(_), 16) => with_rows!(len, half_tile::<TABLE, 16>(&job, out)),
-            (CodeKind::Table(_), _) => with_rows!(len, half_tile::<TABLE, 32>(&job, out)),
-            (CodeKind::Byte, 16) => with_rows!(len, half_tile::<BYTE, 16>(&job, out)),
-            (CodeKind::Byte, _) => with_rows!(len, half_tile::<BYTE, 32>(&job, out)),
+        macro_rules! of_form {
+            ($kind:ident, $step:literal) => {
+                with_rows!(len, half_tile::<$kind, $step>(&job, &chunk.int8, out))
+            };
         }
+        with_form!(tile, of_form);
     }
 }
 
-/// Eight rows of a tile, from `lane`, and some rows of a chunk, from `first`.
+/// Adds the products of the tile with the second codes of row `r` of the chunk to `out[r]`.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn rest(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+    for lane in (0..TILE_ROWS).step_by(LANES) {
+        let job = Job { tile, lane, first: 0, stride: 1 };
+        macro_rules! of_form {
+            ($kind:ident, $step:literal) => {
+                rest_entries::<$kind, $step>(&job, &chunk.int8, out)
+            };
+        }
+        with_form!(tile, of_form);
+    }
+}
+
+/// Eight rows of a tile, from `lane`, and some rows of activations: from `first`, of `stride` that
+/// are interleaved.
 struct Job<'a> {
     tile: &'a IntTile<'a>,
-    chunk: &'a Chunk,
-    first: usize,
     lane: usize,
+    first: usize,
+    stride: usize,
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(job: &Job<'_>, out: &mut [Lanes]) {
-    let (form, int8) = (job.tile.form, &job.chunk.int8);
-    let (rows, first) = (job.chunk.rows(), job.first);
+fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
+    job: &Job<'_>,
+    int8: &Int8,
+    out: &mut [Lanes],
+) {
+    let (form, rows, first) = (job.tile.form, job.stride, job.first);
     let tables = tables(form.codes);
-    let mut quads = int8.codes.as_chunks::<4>().0;
-    let mut seeds = int8.seeds(form.offset, STEP);
-    let mut x_scales = int8.scales.as_slice();
+    let quads = int8.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
+    let seeds = int8.seeds(form.offset, STEP).chunks_exact(rows);
     let mut group_sums = int8.group_sums(form.group).chunks_exact(rows);
     let mut acc = [_mm256_setzero_ps(); R];
     let mut scale = _mm256_setzero_ps();
-    let halves = BLOCK / STEP;
-    for (s, step) in job.tile.steps(STEP).enumerate() {
+    for (s, ((step, quads), seeds)) in job.tile.steps(STEP).zip(quads).zip(seeds).enumerate() {
         if let Some(header) = step.group {
             scale = load_floats(form.scale, header, job.lane);
             if form.biased
@@ -68,21 +97,34 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(job: &Job<'_>, o
                 }
             }
         }
-        let num_entries = usize::from(int8.entries[s / halves]);
-        for entry in 0..num_entries {
-            let at = entry * halves + s % halves;
-            let sums = add_step::<KIND, R>(job, step.codes, &quads[at * STEP / 4 * rows..], tables);
-            let scaling = (&seeds[at * rows + first..], &x_scales[entry * rows + first..]);
-            add_scaled(&mut acc, scale, sums, scaling);
-        }
-        if (s + 1).is_multiple_of(halves) {
-            quads = &quads[num_entries * BLOCK / 4 * rows..];
-            seeds = &seeds[num_entries * halves * rows..];
-            x_scales = &x_scales[num_entries * rows..];
-        }
+        let sums = add_step::<KIND, R>(job, step.codes, quads, tables);
+        let x_scales = &int8.scales[s * STEP / BLOCK * rows + first..];
+        add_scaled(&mut acc, scale, sums, (&seeds[first..], x_scales));
     }
     for (out, acc) in out[first..].iter_mut().zip(acc) {
         store(out, job.lane, acc);
+    }
+}
+
+/// Entry by entry; the tile is in the cache.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rest_entries<const KIND: u8, const STEP: usize>(job: &Job<'_>, int8: &Int8, out: &mut [Lanes]) {
+    let (tile, rest, steps) = (job.tile, &int8.rest, BLOCK / STEP);
+    let tables = tables(tile.form.codes);
+    let seeds = int8.rest_seeds(tile.form.offset, STEP);
+    for (e, place) in rest.places.iter().enumerate() {
+        let out = &mut out[place.row];
+        let mut acc = [load(out, job.lane)];
+        let lines = tile.block(place.block).chunks_exact(tile.layout.block_bytes / steps);
+        let quads = rest.codes()[e].as_chunks::<4>().0.chunks_exact(STEP / 4);
+        for (i, (lines, quads)) in lines.zip(quads).enumerate() {
+            let header = tile.group((place.block * BLOCK + i * STEP) / tile.form.group);
+            let scale = load_floats(tile.form.scale, header, job.lane);
+            let sums = add_step::<KIND, 1>(job, lines, quads, tables);
+            let scaling = (&seeds[e * steps + i..], &rest.scales()[e..]);
+            add_scaled(&mut acc, scale, sums, scaling);
+        }
+        store(out, job.lane, acc[0]);
     }
 }
 
@@ -103,7 +145,7 @@ fn add_scaled<const R: usize>(
     }
 }
 
-/// `Σ code * activation` of one step, for each row. `quads`: `[columns / 4][rows of the chunk]`.
+/// `Σ code * activation` of one step, for each row. `quads`: `[columns / 4][stride]`.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_step<const KIND: u8, const R: usize>(
@@ -112,7 +154,7 @@ fn add_step<const KIND: u8, const R: usize>(
     quads: &[[i8; 4]],
     tables: (__m256i, __m256i),
 ) -> [__m256i; R] {
-    let rows = job.chunk.rows();
+    let rows = job.stride;
     let mask = _mm256_set1_epi8(15);
     let mut low = [_mm256_setzero_si256(); R];
     let mut high = [_mm256_setzero_si256(); R];
@@ -206,6 +248,15 @@ fn load_half_line(bytes: &[u8]) -> __m128i {
     let bytes = &bytes[..16];
     // SAFETY: the slice has 16 bytes; the load has no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// Loads eight lanes from `lane`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(lanes: &Lanes, lane: usize) -> __m256 {
+    let lanes = &lanes[lane..lane + LANES];
+    // SAFETY: the slice has eight floats; the load has no alignment.
+    unsafe { _mm256_loadu_ps(lanes.as_ptr()) }
 }
 
 /// Stores eight lanes from `lane`.

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use russet_tensor::FloatType;
 
 use super::with_rows;
-use crate::matmul::{Chunk, IntTile, Lanes};
+use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind};
 
@@ -14,30 +14,53 @@ const NIBBLE: u8 = 0;
 const TABLE: u8 = 1;
 const BYTE: u8 = 2;
 
+/// Calls `$of_form!(kind, columns of a step, blocks of a strip)` with the constants of the tile.
+macro_rules! with_form {
+    ($tile:ident, $of_form:ident) => {{
+        macro_rules! of_kind {
+            ($kind:ident) => {
+                match ($tile.form.step(), $tile.layout.strip_blocks) {
+                    (16, _) => $of_form!($kind, 16, 1),
+                    (_, 1) => $of_form!($kind, 32, 1),
+                    (_, 2) => $of_form!($kind, 32, 2),
+                    (_, _) => $of_form!($kind, 32, 4),
+                }
+            };
+        }
+        match $tile.form.codes {
+            CodeKind::Nibble => of_kind!(NIBBLE),
+            CodeKind::Table(_) => of_kind!(TABLE),
+            CodeKind::Byte => of_kind!(BYTE),
+        }
+    }};
+}
+
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
 /// How far ahead of its use a line of codes is fetched: left to itself, the CPU fetches while it
 /// multiplies only in part.
 const PREFETCH_BYTES: usize = 2048;
 
-/// `out[r]` = the products of the tile with row `r` of the chunk.
+/// `out[r]` = the products of the tile with the first codes of row `r` of the chunk.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
 pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-    macro_rules! of_kind {
-        ($kind:ident) => {
-            match (tile.form.step(), tile.layout.strip_blocks) {
-                (16, _) => with_rows!(chunk.rows(), tile_rows::<$kind, 16, 1>(tile, chunk, out)),
-                (_, 1) => with_rows!(chunk.rows(), tile_rows::<$kind, 32, 1>(tile, chunk, out)),
-                (_, 2) => with_rows!(chunk.rows(), tile_rows::<$kind, 32, 2>(tile, chunk, out)),
-                (_, _) => with_rows!(chunk.rows(), tile_rows::<$kind, 32, 4>(tile, chunk, out)),
-            }
+    macro_rules! of_form {
+        ($kind:ident, $step:literal, $strip:literal) => {
+            with_rows!(chunk.rows(), tile_rows::<$kind, $step, $strip>(tile, chunk, out))
         };
     }
-    match tile.form.codes {
-        CodeKind::Nibble => of_kind!(NIBBLE),
-        CodeKind::Table(_) => of_kind!(TABLE),
-        CodeKind::Byte => of_kind!(BYTE),
+    with_form!(tile, of_form);
+}
+
+/// Adds the products of the tile with the second codes of row `r` of the chunk to `out[r]`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
+pub(super) fn rest(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+    macro_rules! of_form {
+        ($kind:ident, $step:literal, $strip:literal) => {
+            rest_entries::<$kind, $step, $strip>(tile, &chunk.int8, out)
+        };
     }
+    with_form!(tile, of_form);
 }
 
 /// `STEP`: columns of an integer sum. `STRIP`: blocks of a strip.
@@ -49,35 +72,29 @@ fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usi
 ) {
     let (form, layout, int8) = (tile.form, &tile.layout, &chunk.int8);
     let table = table(form.codes);
-    let halves = BLOCK / STEP;
-    let block_bytes = BLOCK * TILE_ROWS / if KIND == BYTE { 1 } else { 2 };
+    let step_bytes = block_bytes(KIND) * STEP / BLOCK;
     let mut stream = Stream::<STEP, R> {
         quads: int8.codes.as_chunks::<4>().0,
         seeds: int8.seeds(form.offset, STEP),
-        scales: &int8.scales,
     };
     let mut groups =
         Groups { ty: form.scale, biased: form.biased, sums: int8.group_sums(form.group) };
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [_mm512_setzero_ps(); R];
     let strips = tile.bytes.chunks_exact(layout.strip_bytes());
-    for (strip, entries) in strips.zip(int8.entries.as_chunks::<STRIP>().0) {
+    for (strip, x_scales) in strips.zip(int8.scales.chunks_exact(STRIP * R)) {
         let (mut header, codes) = strip.split_at(layout.header_bytes);
-        let codes = &codes[..STRIP * block_bytes];
+        let codes = &codes[..STRIP * block_bytes(KIND)];
         let mut scale = _mm512_setzero_ps();
-        for (b, &num_entries) in entries.iter().enumerate() {
-            let codes = &codes[b * block_bytes..][..block_bytes];
-            let entries = stream.take(usize::from(num_entries));
-            for half in 0..halves {
+        for (b, codes) in codes.chunks_exact(block_bytes(KIND)).enumerate() {
+            let x_scales = &x_scales[b * R..][..R];
+            for (half, codes) in codes.chunks_exact(step_bytes).enumerate() {
                 if b + half == 0 || is_scale_of_block {
                     (scale, acc) = groups.read(&mut header, acc);
                 }
-                let codes = &codes[half * block_bytes / halves..][..block_bytes / halves];
-                for entry in 0..usize::from(num_entries) {
-                    let (quads, seeds, x_scales) = entries.step(entry, half);
-                    let sums = step::<KIND, R>(codes, quads, seeds, table);
-                    acc = add_scaled(acc, scale, sums, x_scales);
-                }
+                let (quads, seeds) = stream.step();
+                let sums = step::<KIND, R, PREFETCH_BYTES>(codes, quads, seeds, table);
+                acc = add_scaled(acc, scale, sums, x_scales);
             }
         }
     }
@@ -86,31 +103,59 @@ fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usi
     }
 }
 
-/// Entries of the activations, in order.
-#[derive(Clone, Copy)]
+/// The codes and seeds of the activations, in order.
 struct Stream<'a, const STEP: usize, const R: usize> {
     quads: &'a [[i8; 4]],
     seeds: &'a [i32],
-    scales: &'a [f32],
 }
 
 impl<'a, const STEP: usize, const R: usize> Stream<'a, STEP, R> {
-    /// The next entries.
+    /// Those of the next step.
     #[inline]
-    fn take(&mut self, num: usize) -> Self {
-        let (quads, seeds, scales);
-        (quads, self.quads) = self.quads.split_at(num * QUADS * R);
-        (seeds, self.seeds) = self.seeds.split_at(num * (BLOCK / STEP) * R);
-        (scales, self.scales) = self.scales.split_at(num * R);
-        Self { quads, seeds, scales }
+    fn step(&mut self) -> (&'a [[i8; 4]], &'a [i32]) {
+        let (quads, seeds);
+        (quads, self.quads) = self.quads.split_at(STEP / 4 * R);
+        (seeds, self.seeds) = self.seeds.split_at(R);
+        (quads, seeds)
     }
+}
 
-    /// The codes, seeds and scales of one step of an entry.
-    #[inline]
-    fn step(&self, entry: usize, half: usize) -> (&'a [[i8; 4]], &'a [i32], &'a [f32]) {
-        let step = entry * (BLOCK / STEP) + half;
-        let quads = &self.quads[step * STEP / 4 * R..][..STEP / 4 * R];
-        (quads, &self.seeds[step * R..][..R], &self.scales[entry * R..][..R])
+/// Bytes of the codes of a block.
+const fn block_bytes(kind: u8) -> usize {
+    BLOCK * TILE_ROWS / if kind == BYTE { 1 } else { 2 }
+}
+
+/// Entry by entry; the tile is in the cache.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
+fn rest_entries<const KIND: u8, const STEP: usize, const STRIP: usize>(
+    tile: &IntTile<'_>,
+    int8: &Int8,
+    out: &mut [Lanes],
+) {
+    let (form, layout, rest) = (tile.form, &tile.layout, &int8.rest);
+    let table = table(form.codes);
+    let steps = BLOCK / STEP;
+    let step_bytes = block_bytes(KIND) / steps;
+    let (codes, scales) = (rest.codes(), rest.scales());
+    let seeds = int8.rest_seeds(form.offset, STEP);
+    // Groups that start in a block.
+    let groups = if form.group <= BLOCK { steps } else { 0 };
+    for (e, place) in rest.places.iter().enumerate() {
+        let (strip, block) = (place.block / STRIP, place.block % STRIP);
+        let strip = &tile.bytes[strip * layout.strip_bytes()..][..layout.strip_bytes()];
+        let (header, lines) = strip.split_at(layout.header_bytes);
+        let header = &header[block * groups * layout.group_bytes..];
+        let lines = &lines[block * block_bytes(KIND)..][..block_bytes(KIND)];
+        let out = &mut out[place.row];
+        let mut acc = [load(out)];
+        for i in 0..steps {
+            let scale = load_floats(form.scale, &header[i * layout.group_bytes..]);
+            let quads = &codes[e].as_chunks::<4>().0[i * STEP / 4..][..STEP / 4];
+            let lines = &lines[i * step_bytes..][..step_bytes];
+            let sums = step::<KIND, 1, 0>(lines, quads, &[seeds[e * steps + i]], table);
+            acc = add_scaled(acc, scale, sums, &[scales[e]]);
+        }
+        store(out, acc[0]);
     }
 }
 
@@ -130,9 +175,6 @@ fn add_scaled<const R: usize>(
     }
     acc
 }
-
-/// Four-column pieces of a block of activations.
-const QUADS: usize = BLOCK / 4;
 
 /// Walks the groups of a tile.
 struct Groups<'a> {
@@ -174,10 +216,11 @@ impl Groups<'_> {
     }
 }
 
-/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`.
+/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`. The codes
+/// `AHEAD` bytes on are fetched.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn step<const KIND: u8, const R: usize>(
+fn step<const KIND: u8, const R: usize, const AHEAD: usize>(
     codes: &[u8],
     quads: &[[i8; 4]],
     seeds: &[i32],
@@ -192,7 +235,9 @@ fn step<const KIND: u8, const R: usize>(
     let quads_of_line = if KIND == BYTE { 1 } else { 2 };
     let lines = codes.chunks_exact(LINE_BYTES).zip(quads.chunks_exact(quads_of_line * R));
     for (i, (line, quads)) in lines.enumerate() {
-        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(PREFETCH_BYTES).cast());
+        if AHEAD > 0 {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(AHEAD).cast());
+        }
         let (low, high) = load_codes::<KIND>(line, table);
         let first = if KIND == BYTE && R <= FEW_ROWS && i % 2 == 1 { &mut more } else { &mut sums };
         for r in 0..R {
@@ -275,6 +320,13 @@ fn load_half_line(bytes: &[u8]) -> __m256i {
     let bytes = &bytes[..32];
     // SAFETY: the slice has 32 bytes; the load has no alignment.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(lanes: &Lanes) -> __m512 {
+    // SAFETY: the array has 16 floats; the load has no alignment.
+    unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
 }
 
 #[inline]
