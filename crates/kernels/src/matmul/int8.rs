@@ -235,13 +235,20 @@ impl RowCodes {
     }
 
     #[inline(always)]
-    fn push(&mut self, codes: [i8; BLOCK], scale: f32) {
-        let (first, second) = codes.split_at(BLOCK / 2);
-        // 16 codes add up to 2032 at most.
-        let sum = |codes: &[i8]| i32::from(codes.iter().map(|&code| i16::from(code)).sum::<i16>());
-        self.sums.push([sum(first), sum(second)]);
+    fn push(&mut self, (codes, scale): ([i8; BLOCK], f32)) {
         self.codes.push(codes);
         self.scales.push(scale);
+    }
+
+    /// Sums the codes; together with their making the compiler would do it one by one.
+    #[inline(always)]
+    fn sum(&mut self) {
+        // 16 codes add up to 2032 at most.
+        let sum = |codes: &[i8]| i32::from(codes.iter().map(|&code| i16::from(code)).sum::<i16>());
+        self.sums.extend(self.codes.iter().map(|codes| {
+            let (first, second) = codes.split_at(BLOCK / 2);
+            [sum(first), sum(second)]
+        }));
     }
 }
 
@@ -261,17 +268,17 @@ const MIN_MAGNITUDE: f32 = 128.0 * f32::MIN_POSITIVE;
 /// Adding this rounds a small float to an integer, half to even, in its low bits.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// Appends the blocks of `x`, whole blocks of 32. Compiled for each ISA, with equal results.
+/// Sets `out`, which is empty, to the blocks of `x`, whole blocks of 32. Compiled for each ISA, with equal results.
 #[inline(always)]
 pub(crate) fn quantize(x: &[f32], out: &mut RowCodes) {
     for x in x.as_chunks::<BLOCK>().0 {
-        let mut codes = [0; BLOCK];
-        let scale = quantize_block(x, &mut codes);
-        out.push(codes, scale);
+        out.push(quantize_block(x));
     }
+    out.sum();
 }
 
-/// Appends what the codes `first` of the blocks of `x` leave of those in `blocks`. Compiled for
+/// Sets `out`, which is empty, to what the codes `first` of the blocks of `x` leave of those in
+/// `blocks`. Compiled for
 /// each ISA, with equal results.
 #[inline(always)]
 pub(crate) fn quantize_rest(x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes) {
@@ -279,25 +286,28 @@ pub(crate) fn quantize_rest(x: &[f32], first: &RowCodes, blocks: &[usize], out: 
     for &i in blocks {
         let (x, coded, scale) = (&x[i], &first.codes[i], first.scales[i]);
         let left = std::array::from_fn(|k| x[k] - f32::from(coded[k]) * scale);
-        let mut codes = [0; BLOCK];
-        let scale = quantize_block(&left, &mut codes);
-        out.push(codes, scale);
+        out.push(quantize_block(&left));
     }
+    out.sum();
 }
 
-/// Quantises blocks of 32: `scale = max |x| / 127`, codes rounded half to even. A block that holds
-/// an infinity or a NaN gets such a scale, so that its outputs do too. Written to be vectorised
-/// under any ISA, with equal results.
+/// Quantises a block.
+///
+/// `scale = max |x| / 127`, codes rounded half to even. A block that holds an infinity or a NaN
+/// gets such a scale, so that its outputs do too. Written to be vectorised under any ISA, with
+/// equal results.
 #[inline(always)]
-fn quantize_block(x: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
+fn quantize_block(x: &[f32; BLOCK]) -> ([i8; BLOCK], f32) {
     // Magnitudes order like their bits, and infinities and NaNs are the largest.
     let magnitude = |v: &f32| v.to_bits() & 0x7fff_ffff;
     let largest = f32::from_bits(x.iter().map(magnitude).fold(0, u32::max));
     let inverse = if largest < MIN_MAGNITUDE { 0.0 } else { 127.0 / largest };
+    let scale = if inverse == 0.0 && largest.is_finite() { 0.0 } else { largest / 127.0 };
+    let mut codes = [0; BLOCK];
     for (code, x) in codes.iter_mut().zip(x) {
         *code = (x * inverse + ROUNDER).to_bits() as i8;
     }
-    if inverse == 0.0 && largest.is_finite() { 0.0 } else { largest / 127.0 }
+    (codes, scale)
 }
 
 #[cfg(test)]
@@ -308,20 +318,21 @@ mod tests {
     fn codes_round_half_to_even_and_stay_within_127() {
         let mut x = [0.0; BLOCK];
         x[..7].copy_from_slice(&[127.0, -127.0, 0.5, 1.5, -2.5, 126.5, 3.49]);
-        let mut codes = [0; BLOCK];
-        assert_eq!(quantize_block(&x, &mut codes), 1.0);
-        assert_eq!(codes[..7], [127, -127, 0, 2, -2, 126, 3]);
+        x[16..18].copy_from_slice(&[-5.2, -6.0]);
+        let mut out = RowCodes::default();
+        quantize(&x, &mut out);
+        assert_eq!(out.scales, [1.0]);
+        assert_eq!(out.codes[0][..7], [127, -127, 0, 2, -2, 126, 3]);
+        assert_eq!(out.sums, [[129, -11]]);
     }
 
     #[test]
     fn tiny_blocks_are_zero_and_non_finite_ones_stay_so() {
-        let mut codes = [1; BLOCK];
-        assert_eq!(quantize_block(&[f32::MIN_POSITIVE; BLOCK], &mut codes), 0.0);
-        assert_eq!(codes, [0; BLOCK]);
-        assert_eq!(quantize_block(&[0.0; BLOCK], &mut codes), 0.0);
-        assert_eq!(quantize_block(&[f32::MAX; BLOCK], &mut codes), f32::MAX / 127.0);
-        assert_eq!(codes, [127; BLOCK]);
-        assert!(quantize_block(&[f32::NAN; BLOCK], &mut codes).is_nan());
-        assert!(quantize_block(&[f32::INFINITY; BLOCK], &mut codes).is_infinite());
+        let of = |value| quantize_block(&[value; BLOCK]);
+        assert_eq!(of(f32::MIN_POSITIVE), ([0; BLOCK], 0.0));
+        assert_eq!(of(0.0), ([0; BLOCK], 0.0));
+        assert_eq!(of(f32::MAX), ([127; BLOCK], f32::MAX / 127.0));
+        assert!(of(f32::NAN).1.is_nan());
+        assert!(of(f32::INFINITY).1.is_infinite());
     }
 }

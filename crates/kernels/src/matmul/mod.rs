@@ -46,10 +46,11 @@ pub trait MatMul {
         false
     }
 
-    /// Appends `x`, whole blocks of 32 activations, as codes.
+    /// Sets `out`, which is empty, to `x`, whole blocks of 32 activations, as codes.
     fn quantize(&self, x: &[f32], out: &mut RowCodes);
 
-    /// Appends what the codes `first` leave of the blocks of `x` whose indices are given.
+    /// Sets `out`, which is empty, to what the codes `first` leave of the blocks of `x` whose
+    /// indices are given.
     fn quantize_rest(&self, x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes);
 
     /// `out[r]` = outputs of activation row `r`, int8 activations, without their second codes.
