@@ -1,10 +1,42 @@
 //! Activation buffers, reused from verb to verb.
 
+use std::ops::{Deref, DerefMut};
+
 /// Activations of some rows, `[rows, width]`.
 #[derive(Debug)]
 pub struct Buffer {
-    pub(crate) values: Vec<f32>,
+    pub(crate) values: Values,
     pub(crate) width: usize,
+}
+
+/// The front of a vector, which keeps its length: to shorten it and to lengthen it again would
+/// write zeros each time.
+#[derive(Debug)]
+pub(crate) struct Values {
+    vec: Vec<f32>,
+    len: usize,
+}
+
+impl Values {
+    /// The values alone.
+    pub(crate) fn into_vec(mut self) -> Vec<f32> {
+        self.vec.truncate(self.len);
+        self.vec
+    }
+}
+
+impl Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.vec[..self.len]
+    }
+}
+
+impl DerefMut for Values {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.vec[..self.len]
+    }
 }
 
 /// Spare buffers. A step frees and takes the same few sizes over and over.
@@ -21,20 +53,18 @@ impl Spares {
     pub(crate) fn take(&mut self, rows: usize, width: usize) -> Buffer {
         let len = rows * width;
         // The smallest that fits, so that large ones stay for large requests.
-        let fits = |values: &Vec<f32>| values.capacity() >= len;
         let best = (0..self.spare.len())
-            .filter(|&i| fits(&self.spare[i]))
-            .min_by_key(|&i| self.spare[i].capacity());
-        let mut values = best.map_or_else(Vec::new, |i| self.spare.swap_remove(i));
-        values.resize(len, 0.0);
-        Buffer { values, width }
+            .filter(|&i| self.spare[i].len() >= len)
+            .min_by_key(|&i| self.spare[i].len());
+        let vec = best.map_or_else(|| vec![0.0; len], |i| self.spare.swap_remove(i));
+        Buffer { values: Values { vec, len }, width }
     }
 
     /// Gives a buffer back. Of too many the smallest goes: a large one is dear to take anew.
     pub(crate) fn give(&mut self, buffer: Buffer) {
-        self.spare.push(buffer.values);
+        self.spare.push(buffer.values.vec);
         if self.spare.len() > Self::MAX_SPARES {
-            let smallest = (0..self.spare.len()).min_by_key(|&i| self.spare[i].capacity());
+            let smallest = (0..self.spare.len()).min_by_key(|&i| self.spare[i].len());
             self.spare.swap_remove(smallest.expect("one was just pushed"));
         }
     }

@@ -61,8 +61,7 @@ impl CpuDevice {
         self.activations.prepare(&self.exec, x, width, &matrices, self.precision);
         let mut outputs: Vec<Buffer> =
             matrices.iter().map(|m| self.spares.take(rows, m.rows())).collect();
-        let mut slices: Vec<&mut [f32]> =
-            outputs.iter_mut().map(|b| b.values.as_mut_slice()).collect();
+        let mut slices: Vec<&mut [f32]> = outputs.iter_mut().map(|b| &mut *b.values).collect();
         kernels::matmul(&self.exec, &matrices, &self.activations, &mut slices);
         for (output, linear) in outputs.iter_mut().zip(linears) {
             if let Some(bias) = &linear.bias {
@@ -186,7 +185,7 @@ impl Device for CpuDevice {
     }
 
     fn to_host(&mut self, x: Buffer) -> Vec<f32> {
-        x.values
+        x.values.into_vec()
     }
 
     fn recycle(&mut self, x: Buffer) {
