@@ -182,10 +182,13 @@ impl Product<'_> {
         for t in tiles {
             let tile = self.tile(t, &mut widened);
             let mut row = first_row;
-            for chunk in chunks {
+            for (i, chunk) in chunks.iter().enumerate() {
                 let out = &mut lanes[..chunk.rows()];
                 match &tile {
                     Tile::Int(tile) => {
+                        // The first chunk waits for memory, the last need not.
+                        let last = i > 0 && i + 1 == chunks.len();
+                        let tile = if last { &tile.fetching_next() } else { tile };
                         kernels.int8_tile(tile, chunk, out);
                         kernels.int8_rest(tile, chunk, out);
                     }

@@ -22,6 +22,9 @@ use russet_tensor::FloatType;
 use super::{PackedMatrix, TILE_ROWS};
 use crate::quant::{BLOCK, Block, CodeKind, IntForm, Source};
 
+/// How far ahead of its use a line is fetched where a tile is read once.
+const AHEAD_BYTES: usize = 2048;
+
 /// Bytes of a line of codes.
 pub(crate) const LINE_BYTES: usize = 64;
 
@@ -141,6 +144,9 @@ pub struct IntTile<'a> {
     pub(crate) layout: Layout,
     /// The strips.
     pub(crate) bytes: &'a [u8],
+    /// How far ahead of its use a line of codes should be fetched: left to itself, the CPU fetches
+    /// while it multiplies only in part.
+    pub(crate) ahead: usize,
 }
 
 impl<'a> IntTiles<'a> {
@@ -150,11 +156,17 @@ impl<'a> IntTiles<'a> {
     }
 
     pub(crate) fn tile(&self, i: usize) -> IntTile<'a> {
-        IntTile { form: self.form, layout: self.layout, bytes: self.matrix.tile(i) }
+        let bytes = self.matrix.tile(i);
+        IntTile { form: self.form, layout: self.layout, bytes, ahead: AHEAD_BYTES }
     }
 }
 
 impl IntTile<'_> {
+    /// The tile, with the next one fetched while it is used.
+    pub(crate) fn fetching_next(self) -> Self {
+        Self { ahead: self.bytes.len(), ..self }
+    }
+
     /// Walks along K by integer sums of `step` columns.
     #[inline]
     pub(crate) fn steps(&self, step: usize) -> Steps<'_> {

@@ -37,9 +37,6 @@ macro_rules! with_form {
 
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
-/// How far ahead of its use a line of codes is fetched: left to itself, the CPU fetches while it
-/// multiplies only in part.
-const PREFETCH_BYTES: usize = 2048;
 
 /// `out[r]` = the products of the tile with the first codes of row `r` of the chunk.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
@@ -93,7 +90,7 @@ fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usi
                     (scale, acc) = groups.read(&mut header, acc);
                 }
                 let (quads, seeds) = stream.step();
-                let sums = step::<KIND, R, PREFETCH_BYTES>(codes, quads, seeds, table);
+                let sums = step::<KIND, R, true>((codes, tile.ahead), quads, seeds, table);
                 acc = add_scaled(acc, scale, sums, x_scales);
             }
         }
@@ -152,7 +149,7 @@ fn rest_entries<const KIND: u8, const STEP: usize, const STRIP: usize>(
             let scale = load_floats(form.scale, &header[i * layout.group_bytes..]);
             let quads = &codes[e].as_chunks::<4>().0[i * STEP / 4..][..STEP / 4];
             let lines = &lines[i * step_bytes..][..step_bytes];
-            let sums = step::<KIND, 1, 0>(lines, quads, &[seeds[e * steps + i]], table);
+            let sums = step::<KIND, 1, false>((lines, 0), quads, &[seeds[e * steps + i]], table);
             acc = add_scaled(acc, scale, sums, &[scales[e]]);
         }
         store(out, acc[0]);
@@ -216,12 +213,12 @@ impl Groups<'_> {
     }
 }
 
-/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`. The codes
-/// `AHEAD` bytes on are fetched.
+/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`. With
+/// `FETCH` the codes `ahead` bytes on are fetched.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn step<const KIND: u8, const R: usize, const AHEAD: usize>(
-    codes: &[u8],
+fn step<const KIND: u8, const R: usize, const FETCH: bool>(
+    (codes, ahead): (&[u8], usize),
     quads: &[[i8; 4]],
     seeds: &[i32],
     table: __m512i,
@@ -235,8 +232,8 @@ fn step<const KIND: u8, const R: usize, const AHEAD: usize>(
     let quads_of_line = if KIND == BYTE { 1 } else { 2 };
     let lines = codes.chunks_exact(LINE_BYTES).zip(quads.chunks_exact(quads_of_line * R));
     for (i, (line, quads)) in lines.enumerate() {
-        if AHEAD > 0 {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(AHEAD).cast());
+        if FETCH {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(ahead).cast());
         }
         let (low, high) = load_codes::<KIND>(line, table);
         let first = if KIND == BYTE && R <= FEW_ROWS && i % 2 == 1 { &mut more } else { &mut sums };
