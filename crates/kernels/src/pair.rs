@@ -17,6 +17,12 @@ impl Pair {
         Self(rounded(first) >> 16 | rounded(second) & HIGH)
     }
 
+    /// Of the upper halves of two values.
+    #[inline(always)]
+    pub(crate) fn of_halves([first, second]: [u16; 2]) -> Self {
+        Self(u32::from(first) | u32::from(second) << 16)
+    }
+
     #[inline(always)]
     pub(crate) fn first(self) -> f32 {
         f32::from_bits(self.0 << 16)
@@ -49,6 +55,12 @@ impl Pair {
 
 /// The half that holds the second.
 const HIGH: u32 = 0xffff_0000;
+
+/// The upper half of `x`, which is not negative, rounded to bf16, ties up.
+#[inline(always)]
+pub(crate) fn half_of_weight(x: f32) -> u16 {
+    (x.to_bits().wrapping_add(0x8000) >> 16) as u16
+}
 
 /// The bits of `x`, rounded to bf16 in the upper half.
 #[inline(always)]

@@ -36,10 +36,11 @@ pub(crate) fn attend_chunk<L: Lanes>(
     }
     for (line, row) in scratch.scores[..tile.num_lines()].iter_mut().enumerate() {
         let spans = scratch.spans.of_row(line / tile.group);
-        scratch.part.stats[line] = lanes.softmax(tile.curve(), row, spans);
-        if tile.layout().dtype == KvType::BF16 {
-            scratch.pairs.take_weights(line, row);
-        }
+        scratch.part.stats[line] = if tile.layout().dtype == KvType::BF16 {
+            lanes.softmax_pairs(tile.curve(), row, spans, scratch.pairs.weights_mut(line))
+        } else {
+            lanes.softmax(tile.curve(), row, spans)
+        };
     }
     let per_cell = if tile.layout().dtype == KvType::BF16 { Pair::PER_CELL } else { 1 };
     plan_values(tile, &scratch.spans, per_cell, &mut scratch.plan);

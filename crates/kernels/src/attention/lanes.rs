@@ -9,7 +9,7 @@ use crate::pair::Pair;
 
 /// One vector register of `f32` of an instruction set; a value proves that the CPU has it.
 ///
-/// Every method but `softmax` inlines into a function compiled for that instruction set.
+/// Every method but the two of the softmax inlines into a function compiled for that instruction set.
 pub(crate) trait Lanes: Copy {
     /// `WIDTH` floats.
     type Vector: Copy;
@@ -40,4 +40,12 @@ pub(crate) trait Lanes: Copy {
     fn prefetch<T>(self, from: &[T], at: usize);
     /// [`Curve::softmax`], compiled once for the instruction set.
     fn softmax(self, curve: Curve, row: &mut [f32; CHUNK_LEN], spans: &[Span]) -> Stats;
+    /// [`Curve::softmax_pairs`], likewise.
+    fn softmax_pairs(
+        self,
+        curve: Curve,
+        row: &mut [f32; CHUNK_LEN],
+        spans: &[Span],
+        weights: &mut [Pair; CHUNK_LEN / 2],
+    ) -> Stats;
 }

@@ -51,10 +51,9 @@ impl Pairs {
         self.weights.resize(weights_len, [Pair::default(); CHUNK_LEN / 2]);
     }
 
-    /// Rounds the weights of a line.
-    #[inline(always)]
-    pub(crate) fn take_weights(&mut self, line: usize, weights: &[f32; CHUNK_LEN]) {
-        pack(weights, &mut self.weights[line]);
+    /// The weights of a line, to be written.
+    pub(crate) fn weights_mut(&mut self, line: usize) -> &mut [Pair; CHUNK_LEN / 2] {
+        &mut self.weights[line]
     }
 
     pub(crate) fn query(&self, line: usize) -> &[Pair] {

@@ -1,6 +1,7 @@
 //! Scores of one line and one chunk to weights.
 
-use crate::elementwise::math::{NUM_LANES, exp, fold_lanes, larger, softcap};
+use crate::elementwise::math::{NUM_LANES, exp, exp2, fold_lanes, larger, softcap};
+use crate::pair::{Pair, half_of_weight};
 
 use super::CHUNK_LEN;
 use super::spans::Span;
@@ -47,6 +48,32 @@ impl Curve {
         Stats { max, sum: weights(logits, max) }
     }
 
+    /// As [`Self::softmax`], but writes the weights as bf16, and of the scores only the softly
+    /// capped are changed.
+    #[inline(always)]
+    pub(crate) fn softmax_pairs(
+        self,
+        row: &mut [f32; CHUNK_LEN],
+        spans: &[Span],
+        weights: &mut [Pair; CHUNK_LEN / 2],
+    ) -> Stats {
+        let hull = spans.iter().fold(Span::EMPTY, |hull, span| hull.hull(*span));
+        if hull.is_empty() {
+            return Stats::EMPTY;
+        }
+        let hull = hull.outward();
+        let mut scale = self.scale;
+        if self.softcap.is_some() {
+            self.logits(&mut row[hull.start..hull.end]);
+            scale = 1.0;
+        }
+        hide_gaps(row, spans, hull);
+        let scores = row[hull.start..hull.end].as_chunks().0;
+        let weights = weights[hull.start / 2..hull.end / 2].as_chunks_mut().0;
+        let max = max_of(scores);
+        Stats { max: max * scale, sum: pair_weights(scores, max, scale, weights) }
+    }
+
     #[inline(always)]
     fn logits(self, scores: &mut [f32]) {
         for score in scores.iter_mut() {
@@ -81,6 +108,31 @@ fn max_of(logits: &[[f32; NUM_LANES]]) -> f32 {
         }
     }
     fold_lanes(lanes, larger)
+}
+
+/// Writes `e^((score - max)·scale)`, rounded to bf16, and returns the sum before rounding.
+#[inline(always)]
+fn pair_weights(
+    scores: &[[f32; NUM_LANES]],
+    max: f32,
+    scale: f32,
+    weights: &mut [[Pair; NUM_LANES / 2]],
+) -> f32 {
+    let scale = scale * std::f32::consts::LOG2_E;
+    let start = -(max * scale);
+    let mut lanes = [0.0; NUM_LANES];
+    for (scores, weights) in scores.iter().zip(weights) {
+        let mut halves = [0; NUM_LANES];
+        for i in 0..NUM_LANES {
+            let weight = exp2(scores[i].mul_add(scale, start));
+            lanes[i] += weight;
+            halves[i] = half_of_weight(weight);
+        }
+        for (weights, halves) in weights.iter_mut().zip(halves.as_chunks().0) {
+            *weights = Pair::of_halves(*halves);
+        }
+    }
+    fold_lanes(lanes, |a, b| a + b)
 }
 
 /// Replaces logits by weights and returns their sum.

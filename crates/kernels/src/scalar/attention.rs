@@ -68,7 +68,8 @@ fn attend_line_in_pairs(tile: &Tile<'_>, line: usize, scratch: &mut Scratch) {
             Pair::new(q[0], q.get(1).copied().unwrap_or(0.0)).dot(*k, sum)
         });
     }
-    scratch.part.stats[line] = tile.curve().softmax(row, spans);
+    let weights = scratch.pairs.weights_mut(line);
+    scratch.part.stats[line] = tile.curve().softmax_pairs(row, spans, weights);
     let weighted = scratch.part.line_mut(line);
     for span in spans {
         let mut slot = span.start;
@@ -76,11 +77,11 @@ fn attend_line_in_pairs(tile: &Tile<'_>, line: usize, scratch: &mut Scratch) {
             let (_, values, at) = tile.stored::<Pair>(first_slot + slot);
             let value = &values[at / 2 * layout.v_stride()..][..layout.v_dim];
             let is_whole = slot.is_multiple_of(2) && slot + 1 < span.end;
-            let weight = Pair::new(row[slot], if is_whole { row[slot + 1] } else { 0.0 });
+            let weight = weights[slot / 2];
             for (sum, v) in weighted.iter_mut().zip(value) {
                 *sum = match is_whole {
                     true => weight.dot(*v, *sum),
-                    false => weight.first().mul_add(v.get(slot % 2), *sum),
+                    false => weight.get(slot % 2).mul_add(v.get(slot % 2), *sum),
                 };
             }
             slot += if is_whole { 2 } else { 1 };

@@ -110,4 +110,14 @@ impl Lanes for &Neon {
     fn softmax(self, curve: Curve, row: &mut [f32; CHUNK_LEN], spans: &[Span]) -> Stats {
         curve.softmax(row, spans)
     }
+
+    fn softmax_pairs(
+        self,
+        curve: Curve,
+        row: &mut [f32; CHUNK_LEN],
+        spans: &[Span],
+        weights: &mut [Pair; CHUNK_LEN / 2],
+    ) -> Stats {
+        curve.softmax_pairs(row, spans, weights)
+    }
 }

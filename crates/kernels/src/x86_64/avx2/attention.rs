@@ -122,4 +122,24 @@ impl Lanes for &Avx2 {
         // SAFETY: `self` proves that this CPU has these features.
         unsafe { compiled(curve, row, spans) }
     }
+
+    fn softmax_pairs(
+        self,
+        curve: Curve,
+        row: &mut [f32; CHUNK_LEN],
+        spans: &[Span],
+        weights: &mut [Pair; CHUNK_LEN / 2],
+    ) -> Stats {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled(
+            curve: Curve,
+            row: &mut [f32; CHUNK_LEN],
+            spans: &[Span],
+            weights: &mut [Pair; CHUNK_LEN / 2],
+        ) -> Stats {
+            curve.softmax_pairs(row, spans, weights)
+        }
+        // SAFETY: `self` proves that this CPU has these features.
+        unsafe { compiled(curve, row, spans, weights) }
+    }
 }
