@@ -34,6 +34,8 @@ pub use error::Error;
 pub use executor::Executor;
 pub use isa::{Isa, Kernels, available, select};
 pub use kv::{KvLayout, KvPool, KvType};
-pub use matmul::{Activations, Chunk, DenseTile, IntTile, Lanes, MatMul, Precision, matmul};
+pub use matmul::{
+    Activations, Chunk, DenseTile, IntTile, Lanes, MatMul, Precision, matmul, matmul_gathered,
+};
 pub use pack::{PackedMatrix, packed_bytes};
 pub use pool::Pool;

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use packed_weights::{Owned, Random, every_encoding};
 use russet_kernels::{
-    Activations, Executor, Isa, PackedMatrix, Precision, available, matmul, select,
+    Activations, Executor, Isa, PackedMatrix, Precision, available, matmul, matmul_gathered, select,
 };
 use russet_tensor::{MatrixData, RowMap};
 
@@ -229,6 +229,33 @@ fn several_matrices_share_one_region_and_row_order_is_undone() {
     }
     for i in 1..3 {
         assert_eq!(out[i], product(&exec, &plain[i], &x, Precision::Fast));
+    }
+}
+
+#[test]
+fn experts_with_any_number_of_rows_share_one_region() {
+    let mut random = Random::new(7);
+    let num_rows = [1, 0, 17, 3, 0, 40];
+    let experts: Vec<_> = num_rows
+        .map(|_| packed_weights::ggml(&mut random, russet_tensor::GgmlType::Q4_1, 40, 64))
+        .into();
+    let x = num_rows.map(|rows| random.floats(rows * 64));
+    for kernels in available() {
+        for threads in [1, 2, 3] {
+            let exec = executor(kernels.isa(), threads);
+            let pack = |o: &Owned| PackedMatrix::pack(&exec, &o.view(), RowMap::Identity).unwrap();
+            let matrices: Vec<_> = experts.iter().map(pack).collect();
+            let mut prepared = num_rows.map(|_| Activations::new());
+            for ((x, matrix), activations) in x.iter().zip(&matrices).zip(&mut prepared) {
+                activations.prepare(&exec, x, 64, &[matrix], Precision::Balanced);
+            }
+            let factors: Vec<_> = matrices.iter().zip(&prepared).collect();
+            let mut out = num_rows.map(|rows| vec![f32::NAN; rows * 40]);
+            matmul_gathered(&exec, &factors, &mut out.each_mut().map(|o| &mut o[..]));
+            for ((matrix, x), out) in matrices.iter().zip(&x).zip(&out) {
+                assert_eq!(bits(out), bits(&product(&exec, matrix, x, Precision::Balanced)));
+            }
+        }
     }
 }
 

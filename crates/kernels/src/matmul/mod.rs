@@ -104,9 +104,25 @@ pub fn matmul(
     x: &Activations,
     outputs: &mut [&mut [f32]],
 ) {
-    assert_eq!(matrices.len(), outputs.len(), "one output a matrix");
-    let mut products = Vec::with_capacity(matrices.len());
-    for (&matrix, output) in matrices.iter().zip(outputs) {
+    let factors: Vec<_> = matrices.iter().map(|&matrix| (matrix, x)).collect();
+    matmul_gathered(exec, &factors, outputs);
+}
+
+/// `outputs[i] = xᵢ · matrixᵢᵀ` for each `(matrixᵢ, xᵢ)`, all in one parallel region: experts with
+/// the rows that were routed to each, of which there may be any number.
+///
+/// `outputs[i]` is `[xᵢ.rows(), matrixᵢ.rows()]`, row-major, and is overwritten.
+///
+/// # Panics
+/// As [`matmul`].
+pub fn matmul_gathered(
+    exec: &Executor,
+    factors: &[(&PackedMatrix, &Activations)],
+    outputs: &mut [&mut [f32]],
+) {
+    assert_eq!(factors.len(), outputs.len(), "one output a matrix");
+    let mut products = Vec::with_capacity(factors.len());
+    for (&(matrix, x), output) in factors.iter().zip(outputs) {
         assert_eq!(matrix.cols(), x.cols(), "columns of weights and activations");
         let operand = Operand::of(exec, matrix, x.precision());
         assert!(x.has(operand, matrix), "activations were not prepared for this matrix");
@@ -135,7 +151,7 @@ fn split(exec: &Executor, products: &[Product<'_>]) -> Vec<(usize, Range<usize>)
     let per_task = (total / num_tasks).max(MIN_TASK_WORK);
     let mut tasks = Vec::with_capacity(num_tasks + products.len());
     for (i, product) in products.iter().enumerate() {
-        let num_tiles = product.matrix.num_tiles();
+        let num_tiles = if product.x.rows() == 0 { 0 } else { product.matrix.num_tiles() };
         let parts = work(product).div_ceil(per_task).clamp(1, num_tiles.max(1));
         tasks.extend((0..parts).map(|p| (i, num_tiles * p / parts..num_tiles * (p + 1) / parts)));
     }
