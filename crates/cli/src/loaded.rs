@@ -1,5 +1,6 @@
 //! A model in memory, with its engine running and everything a conversation needs.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +11,7 @@ use russet_tokenizer::{ChatTemplate, Tokenizer};
 use russet_weights::GenerationConfig;
 use serde_json::json;
 
+use crate::opened::Opened;
 use crate::settings::ComputeSettings;
 use crate::{machine, opened};
 
@@ -37,8 +39,13 @@ pub(crate) fn load(
     max_waiting: usize,
 ) -> Result<Loaded> {
     let opened = opened::open(hub, model)?;
-    let tokenizer = opened.tokenizer()?;
-    let decoder = opened.load(compute)?;
+    // The tokenizer is read by one thread, the weights by all others.
+    let (texts, decoder) = std::thread::scope(|scope| {
+        let texts = scope.spawn(|| texts(&opened));
+        let decoder = opened.load(compute);
+        (texts.join().unwrap_or_else(|panic| resume_unwind(panic)), decoder)
+    });
+    let ((tokenizer, template), decoder) = (texts?, decoder?);
     let info = decoder.info().clone();
     if tokenizer.vocab_len() > info.vocab_len {
         tracing::info!(tokens = tokenizer.vocab_len(), rows = info.vocab_len, "unembedded tokens");
@@ -51,7 +58,7 @@ pub(crate) fn load(
     generation.temperature = generation.temperature.or(opened.temperature);
     Ok(Loaded {
         name: opened.name.clone(),
-        template: template(&tokenizer)?,
+        template,
         stop_tokens: stop_tokens(&generation, &tokenizer),
         tokenizer: Arc::new(tokenizer),
         generation,
@@ -78,6 +85,13 @@ impl Loaded {
             ..default
         }
     }
+}
+
+/// What turns conversations into tokens.
+fn texts(opened: &Opened) -> Result<(Tokenizer, Option<ChatTemplate>)> {
+    let tokenizer = opened.tokenizer()?;
+    let template = template(&tokenizer)?;
+    Ok((tokenizer, template))
 }
 
 /// The default template. One that does not compile is an error: another would change what the model

@@ -278,6 +278,23 @@ fn the_server_answers_streams_and_refuses() {
     assert!(status.contains("400") && body.contains("8192"), "{status} {body}");
 }
 
+/// The file's pages go as its weights are packed, so at no time are both in memory as a whole.
+#[cfg(target_os = "linux")]
+#[test]
+fn weights_are_never_in_memory_twice() {
+    let server = Server::start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let kilobytes = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let packed = kilobytes("RssAnon:") << 10;
+    let (peak, shared) = (kilobytes("VmHWM:") << 10, kilobytes("RssFile:") << 10);
+    let file = std::fs::metadata(format!("{}/model.safetensors", starter())).unwrap().len();
+    assert!(packed > file, "{packed} bytes of memory cannot hold {file} of weights");
+    assert!(peak < packed + shared + file / 3, "{peak} at most, {packed} and {shared} now");
+}
+
 #[cfg(unix)]
 #[test]
 fn sigterm_ends_the_server_in_good_order() {

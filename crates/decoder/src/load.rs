@@ -65,6 +65,7 @@ pub fn load<D: Device>(
         reaches: spec.reaches(layers.clone()),
         biases: spec.biases.clone(),
         weights_bytes: 0,
+        unreleased_bytes: 0,
     };
     let parts = loader.parts(&spec, &layers)?;
     let weights_bytes = loader.weights_bytes;
@@ -72,6 +73,7 @@ pub fn load<D: Device>(
     if layers.len() == num_layers {
         checkpoint.finish()?;
     }
+    checkpoint.release_consumed();
     let sizes = Sizes { block_len: options.block_len, weights_bytes, layers };
     Ok(Decoder::new(architecture.name, spec, device, parts, sizes))
 }
@@ -92,9 +94,24 @@ pub(crate) struct Loader<'a, D: Device> {
     /// The projections that have a bias.
     biases: Vec<Role>,
     weights_bytes: usize,
+    /// Of the matrices whose pages in the file are still mapped.
+    unreleased_bytes: usize,
 }
 
+/// How many weights are in memory twice, packed and as pages of their file. Giving pages back
+/// interrupts the other threads, so it is not done for every matrix.
+const MAX_TWICE_BYTES: usize = 8 << 20;
+
 impl<D: Device> Loader<'_, D> {
+    /// Notes that a matrix of `bytes` is packed.
+    fn release_pages(&mut self, bytes: usize) {
+        self.unreleased_bytes += bytes;
+        if self.unreleased_bytes > MAX_TWICE_BYTES {
+            self.checkpoint.release_consumed();
+            self.unreleased_bytes = 0;
+        }
+    }
+
     fn parts(&mut self, spec: &ModelSpec, layers: &Range<usize>) -> Result<Parts<D>, LoadError> {
         let first = layers.start == 0;
         let last = layers.end == spec.layers.len();
@@ -148,6 +165,7 @@ impl<D: Device> Loader<'_, D> {
     ) -> Result<Linear<D>, LoadError> {
         let matrix = self.device.load_matrix(&self.checkpoint.matrix(at, rows, cols)?)?;
         self.weights_bytes += self.device.matrix_bytes(&matrix);
+        self.release_pages(self.device.matrix_bytes(&matrix));
         let bias = match self.biases.contains(&at.role) {
             true => {
                 let values = self.checkpoint.vector(at, Part::Bias, rows)?;

@@ -14,15 +14,12 @@ use tokenizers::{AddedToken, Model as _, Tokenizer as Library};
 
 /// Builds the tokenizer that a `tokenizer.json` describes.
 pub(crate) fn read(bytes: &[u8]) -> tokenizers::Result<Library> {
-    let probe: Probe = serde_json::from_slice(bytes)?;
-    let is_bpe = match probe.model.kind.as_deref() {
-        Some(kind) => kind == "BPE",
-        None => probe.model.merges.is_some(),
+    let file: File = match serde_json::from_slice(bytes) {
+        Ok(file) => file,
+        // Most files are BPE's, so only what is not read as such is looked at.
+        Err(error) if is_bpe(bytes)? => return Err(error.into()),
+        Err(_) => return Library::from_bytes(bytes),
     };
-    if !is_bpe {
-        return Library::from_bytes(bytes);
-    }
-    let file: File = serde_json::from_slice(bytes)?;
     let mut library = Library::new(file.model.build()?);
     library.with_normalizer(part::<tokenizers::NormalizerWrapper>(&file.normalizer)?);
     library.with_pre_tokenizer(part::<tokenizers::PreTokenizerWrapper>(&file.pre_tokenizer)?);
@@ -49,7 +46,15 @@ pub(crate) fn part<T: serde::de::DeserializeOwned>(value: &Value) -> serde_json:
     serde_json::from_str(&value.to_string()).map(Some)
 }
 
-/// What decides who reads the file.
+/// Whether the file describes a BPE model.
+fn is_bpe(bytes: &[u8]) -> serde_json::Result<bool> {
+    let probe: Probe = serde_json::from_slice(bytes)?;
+    Ok(match probe.model.kind.as_deref() {
+        Some(kind) => kind == "BPE",
+        None => probe.model.merges.is_some(),
+    })
+}
+
 #[derive(Deserialize)]
 struct Probe {
     model: ModelProbe,
@@ -80,6 +85,8 @@ struct File {
 /// A BPE model. Its `dropout`, which makes training vary, is ignored.
 #[derive(Deserialize)]
 struct Model {
+    #[serde(rename = "type")]
+    _kind: Option<Bpe>,
     #[serde(deserialize_with = "vocab")]
     vocab: Vocab,
     #[serde(deserialize_with = "merges")]
@@ -93,6 +100,13 @@ struct Model {
     byte_fallback: bool,
     #[serde(default)]
     ignore_merges: bool,
+}
+
+/// The only kind of model that [`File`] reads; another is an error.
+#[derive(Deserialize)]
+enum Bpe {
+    #[serde(rename = "BPE")]
+    Bpe,
 }
 
 impl Model {

@@ -1,7 +1,5 @@
 //! What each id adds to the text, as bytes, worked out once from the decoder of `tokenizer.json`.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 use tokenizers::{Model, Tokenizer as Library};
 
@@ -104,7 +102,7 @@ fn texts_by_id(library: &Library) -> Result<Vec<Option<String>>, Error> {
 #[derive(Default)]
 struct Rules {
     replace: Vec<(String, String)>,
-    byte_level: Option<HashMap<char, u8>>,
+    byte_level: Option<ByteOfChar>,
     byte_fallback: bool,
     /// WordPiece: this prefix joins, anything else is set off by a space.
     join_prefix: Option<String>,
@@ -172,8 +170,8 @@ impl Rules {
         if let Some(byte_level) = &self.byte_level {
             let start = bytes.len();
             for c in token.chars() {
-                match byte_level.get(&c) {
-                    Some(&byte) => bytes.push(byte),
+                match byte_level.get(c as usize).copied().flatten() {
+                    Some(byte) => bytes.push(byte),
                     // A token with any character outside the alphabet was never byte-encoded.
                     None => {
                         bytes.truncate(start);
@@ -216,10 +214,17 @@ fn byte_token(token: &str) -> Option<u8> {
     (hex.len() == 2).then(|| u8::from_str_radix(hex, 16).ok()).flatten()
 }
 
+/// By code point, the byte that a character stands for.
+type ByteOfChar = Box<[Option<u8>; 512]>;
+
 /// GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 onwards.
-fn byte_of_char() -> HashMap<char, u8> {
+fn byte_of_char() -> ByteOfChar {
     let printable = |b: &u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let others = (0..=255u8).filter(|b| !printable(b));
-    let shifted = others.zip(0x100u32..).filter_map(|(b, c)| Some((char::from_u32(c)?, b)));
-    (0..=255u8).filter(printable).map(|b| (char::from(b), b)).chain(shifted).collect()
+    let shifted = others.zip(0x100..).map(|(byte, c)| (c, byte));
+    let mut table = Box::new([None; 512]);
+    for (c, byte) in (0..=255u8).filter(printable).map(|b| (usize::from(b), b)).chain(shifted) {
+        table[c] = Some(byte);
+    }
+    table
 }

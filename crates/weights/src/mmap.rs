@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -40,4 +41,20 @@ impl MappedFile {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.map
     }
+
+    /// Takes the pages of these bytes out of this process. Who reads them again gets them from the
+    /// file, or rather from the system's cache of it.
+    #[cfg(unix)]
+    pub(crate) fn release(&self, bytes: Range<usize>) {
+        let advice = memmap2::UncheckedAdvice::DontNeed;
+        // SAFETY: What this advice drops are changes to private memory, and a read-only map of a
+        // file has none: it reads as before.
+        let released = unsafe { self.map.unchecked_advise_range(advice, bytes.start, bytes.len()) };
+        // A system that refuses keeps them, which only costs memory.
+        drop(released);
+    }
+
+    /// Nothing is released where there is no such call.
+    #[cfg(not(unix))]
+    pub(crate) fn release(&self, _bytes: Range<usize>) {}
 }

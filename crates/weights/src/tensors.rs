@@ -10,6 +10,9 @@ use russet_tensor::{FloatSlice, FloatType, GgmlType};
 use crate::mmap::MappedFile;
 use crate::{Error, TensorError};
 
+/// The smallest page there is: closer than that, two tensors are neighbours.
+const PAGE_BYTES: usize = 4096;
+
 /// How a tensor's elements are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Element {
@@ -45,6 +48,8 @@ pub(crate) struct Tensor {
     pub(crate) start: usize,
     pub(crate) len: usize,
     pub(crate) consumed: AtomicBool,
+    /// Whether its pages were given back since.
+    pub(crate) released: AtomicBool,
 }
 
 impl Tensor {
@@ -94,6 +99,28 @@ impl TensorTable {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Gives back the pages of the tensors consumed since the last call.
+    pub(crate) fn release_consumed(&self) {
+        let is_new = |tensor: &&Tensor| {
+            tensor.is_consumed() && !tensor.released.swap(true, Ordering::Relaxed)
+        };
+        let mut places: Vec<(usize, usize, usize)> = self
+            .tensors
+            .values()
+            .filter(is_new)
+            .map(|t| (t.file, t.start, t.start + t.len))
+            .collect();
+        places.sort_unstable();
+        // A call costs as much as many pages, so neighbours share one.
+        let is_side_by_side = |a: &(usize, usize, usize), b: &(usize, usize, usize)| {
+            a.0 == b.0 && a.2 + PAGE_BYTES > b.1
+        };
+        for run in places.chunk_by(is_side_by_side) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            self.files[first.0].release(first.1..last.2);
+        }
     }
 
     /// The bytes of `tensor` in its map.

@@ -9,7 +9,7 @@
 use half::{bf16, f16};
 use russet_tensor::{FloatSlice, FloatType, FpFormat, fp8_e4m3_value};
 
-use super::{PackedMatrix, TILE_ROWS};
+use super::{LINE_BYTES, PackedMatrix, TILE_ROWS, lines};
 
 /// What K is padded to: two partial sums over pairs.
 pub(crate) const DENSE_PAD: usize = 4;
@@ -45,58 +45,62 @@ impl<'a> Source<'a> {
             Self::Mxfp8 { ty, .. } => *ty,
         }
     }
-
-    /// The bits of element `i` of the whole matrix, in the type of the packed floats.
-    #[inline(always)]
-    fn bits(&self, ty: FloatType, i: usize) -> u32 {
-        match self {
-            Self::Floats(floats) if ty == FloatType::F32 => floats.get(i).to_bits(),
-            Self::Floats(floats) => {
-                let bytes = floats.bytes();
-                u32::from(u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]))
-            }
-            Self::Mxfp8 { codes, scales, table, .. } => {
-                let scale = FpFormat::Mxfp8.scale_value(scales[i / 32]);
-                let value = table[usize::from(codes[i])] * scale;
-                if ty == FloatType::F32 {
-                    value.to_bits()
-                } else {
-                    u32::from(bf16::from_f32(value).to_bits())
-                }
-            }
-        }
-    }
 }
 
 /// Writes the tile whose lanes are `rows` of the source.
 pub(super) fn fill(source: &Source<'_>, cols: usize, rows: &[usize], tile: &mut [u8]) {
-    match source.dtype() {
-        FloatType::F32 => {
-            for (k, line) in tile.chunks_exact_mut(4 * TILE_ROWS).take(cols).enumerate() {
-                for (&row, out) in rows.iter().zip(line.as_chunks_mut::<4>().0) {
-                    *out = source.bits(FloatType::F32, row * cols + k).to_le_bytes();
-                }
+    let lines = tile.as_chunks_mut::<LINE_BYTES>().0;
+    match source {
+        Source::Floats(floats) => {
+            let mut lanes = [[].as_slice(); TILE_ROWS];
+            for (lane, &row) in lanes.iter_mut().zip(rows) {
+                *lane = floats.slice(row * cols, (row + 1) * cols).bytes();
+            }
+            lines::transpose(&lanes[..rows.len()], |words| words, lines.iter_mut());
+        }
+        Source::Mxfp8 { codes, scales, ty, table } => {
+            for (lane, &row) in rows.iter().enumerate() {
+                let scales = &scales[row * cols / 32..(row + 1) * cols / 32];
+                let codes = codes[row * cols..(row + 1) * cols].chunks_exact(32).zip(scales);
+                let values = codes.flat_map(|(codes, &scale)| {
+                    let scale = FpFormat::Mxfp8.scale_value(scale);
+                    codes.iter().map(move |&code| table[usize::from(code)] * scale)
+                });
+                put_values(*ty, values, lane, lines);
             }
         }
-        FloatType::F16 => {
-            for (k, line) in tile.chunks_exact_mut(2 * TILE_ROWS).take(cols).enumerate() {
-                for (&row, out) in rows.iter().zip(line.as_chunks_mut::<2>().0) {
-                    *out = (source.bits(FloatType::F16, row * cols + k) as u16).to_le_bytes();
-                }
-            }
+    }
+    if source.dtype() == FloatType::F16 {
+        lines.iter_mut().for_each(split_pairs);
+    }
+}
+
+/// Writes the values of one lane, as f32 or as bf16.
+fn put_values(
+    ty: FloatType,
+    values: impl Iterator<Item = f32>,
+    lane: usize,
+    lines: &mut [[u8; LINE_BYTES]],
+) {
+    if ty == FloatType::F32 {
+        for (line, value) in lines.iter_mut().zip(values) {
+            line.as_chunks_mut::<4>().0[lane] = value.to_le_bytes();
         }
-        FloatType::BF16 => {
-            for (pair, line) in tile.chunks_exact_mut(4 * TILE_ROWS).enumerate() {
-                let k = 2 * pair;
-                for (&row, out) in rows.iter().zip(line.as_chunks_mut::<4>().0) {
-                    let at = |k: usize| {
-                        let is_inside = k < cols;
-                        if is_inside { source.bits(FloatType::BF16, row * cols + k) } else { 0 }
-                    };
-                    *out = (at(k) | at(k + 1) << 16).to_le_bytes();
-                }
-            }
+    } else {
+        for (k, value) in values.enumerate() {
+            let value = bf16::from_f32(value).to_le_bytes();
+            lines[k / 2].as_chunks_mut::<2>().0[2 * lane + k % 2] = value;
         }
+    }
+}
+
+/// From pairs of columns, as bf16 has them, to one column after the other.
+fn split_pairs(line: &mut [u8; LINE_BYTES]) {
+    let pairs = *line;
+    let (first, second) = line.as_chunks_mut::<2>().0.split_at_mut(TILE_ROWS);
+    for (lane, pair) in pairs.as_chunks::<4>().0.iter().enumerate() {
+        first[lane] = [pair[0], pair[1]];
+        second[lane] = [pair[2], pair[3]];
     }
 }
 

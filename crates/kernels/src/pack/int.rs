@@ -19,7 +19,7 @@ use std::slice::ChunksExact;
 use half::{bf16, f16};
 use russet_tensor::FloatType;
 
-use super::{PackedMatrix, TILE_ROWS};
+use super::{PackedMatrix, TILE_ROWS, plain};
 use crate::quant::{BLOCK, Block, CodeKind, IntForm, Source};
 
 /// How far ahead of its use a line is fetched where a tile is read once.
@@ -34,7 +34,7 @@ pub(crate) struct Layout {
     /// Blocks of 32 columns, padded to strips.
     pub(crate) num_blocks: usize,
     /// Blocks of 32 columns that hold weights.
-    source_blocks: usize,
+    pub(super) source_blocks: usize,
     /// Bytes of the scales and biases of one group.
     pub(crate) group_bytes: usize,
     /// Bytes of the codes of one block.
@@ -76,6 +76,9 @@ impl Layout {
 /// Writes the tile whose lanes are `rows` of `source`.
 pub(super) fn fill(layout: &Layout, source: &impl Source, rows: &[usize], tile: &mut [u8]) {
     let form = source.form();
+    if let Some(parts) = source.plain() {
+        return plain::fill(layout, form, &parts, rows, tile);
+    }
     let mut block = Block::default();
     for b in 0..layout.source_blocks {
         let start = b / layout.strip_blocks * layout.strip_bytes();

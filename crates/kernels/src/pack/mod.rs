@@ -3,6 +3,8 @@
 
 mod dense;
 mod int;
+mod lines;
+mod plain;
 
 use russet_tensor::{FloatType, FpFormat, GgmlType, MatrixData, MatrixView, RowMap};
 

@@ -8,7 +8,7 @@
 
 use russet_tensor::{FloatSlice, FloatType};
 
-use super::{BLOCK, Block, CodeKind, IntForm, Source};
+use super::{BLOCK, Block, CodeKind, IntForm, PlainRows, Source};
 
 /// An affine matrix of `BITS` bits a code.
 pub(crate) struct Affine<'a, const BITS: usize> {
@@ -59,6 +59,12 @@ impl<const BITS: usize> Source for Affine<'_, BITS> {
         let scale_type = self.scale_type();
         out.scales[0] = bits_as(scale_type, &self.scales, group);
         out.biases[0] = bits_as(scale_type, &self.biases, group);
+    }
+
+    fn plain(&self) -> Option<PlainRows<'_>> {
+        let is_plain = matches!(BITS, 4 | 8) && self.scales.dtype() == self.biases.dtype();
+        let (scales, biases) = (self.scales.bytes(), self.biases.bytes());
+        is_plain.then_some(PlainRows { codes: self.codes, scales, biases })
     }
 }
 

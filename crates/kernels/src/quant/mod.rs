@@ -80,6 +80,22 @@ pub(crate) trait Source: Sync {
 
     /// Reads columns `32 * block ..` of row `row`. Columns past the end get scale zero.
     fn read(&self, row: usize, block: usize, out: &mut Block);
+
+    /// The parts as they are, where each row is its codes in order of columns: they are then packed
+    /// many at a time, without `read`.
+    fn plain(&self) -> Option<PlainRows<'_>> {
+        None
+    }
+}
+
+/// Rows of nibbles (the low one first) or of bytes, with scales and biases of the form's type.
+pub(crate) struct PlainRows<'a> {
+    /// `[rows, cols]`, of 4 or 8 bits as the form says.
+    pub(crate) codes: &'a [u8],
+    /// `[rows, cols / group]`
+    pub(crate) scales: &'a [u8],
+    /// The same, if the form is biased.
+    pub(crate) biases: &'a [u8],
 }
 
 /// A little-endian `u16` at `at`.

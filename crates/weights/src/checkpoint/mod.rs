@@ -195,6 +195,12 @@ impl Checkpoint {
         Ok(values)
     }
 
+    /// Takes the pages of all tensors taken so far out of this process's memory, to be called when
+    /// they have been packed. They can still be read, at the price of fetching them again.
+    pub fn release_consumed(&self) {
+        self.tensors.release_consumed();
+    }
+
     /// Counts all tensors of `at` as consumed: the architecture has no use for them.
     pub fn skip(&self, at: impl Into<RoleAt>) {
         let at = at.into();

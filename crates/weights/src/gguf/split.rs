@@ -86,6 +86,7 @@ fn add(table: &mut TensorTable, file: MappedFile, tensors: Vec<TensorInfo>) -> R
             start: info.start as usize,
             len: info.len as usize,
             consumed: AtomicBool::new(false),
+            released: AtomicBool::new(false),
         };
         if table.add(info.name.clone(), tensor).is_err() {
             let fault = GgufError::Duplicate { what: "tensor", name: info.name };

@@ -104,6 +104,7 @@ fn entry(info: TensorInfo, file: usize, data_start: usize) -> Tensor {
         start: data_start + start,
         len: end - start,
         consumed: AtomicBool::new(false),
+        released: AtomicBool::new(false),
     }
 }
 

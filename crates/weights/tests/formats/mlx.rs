@@ -155,3 +155,17 @@ fn sizes_count_what_codes_stand_for() {
     assert_eq!(matrices.encoding, "affine 6-bit group 32");
     assert_eq!((matrices.num_matrices, matrices.num_bytes), (1, 2 * 96 + 2 * 16));
 }
+
+#[test]
+fn released_tensors_read_as_before() {
+    let folder = folder("{}", &affine(4, 64));
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let codes = || match checkpoint.matrix(Role::Output, ROWS, COLS).unwrap().view.data {
+        MatrixData::Affine { codes, .. } => codes,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(codes(), [0x5a; ROWS * COLS / 2]);
+    checkpoint.release_consumed();
+    checkpoint.release_consumed();
+    assert_eq!(codes(), [0x5a; ROWS * COLS / 2]);
+}
