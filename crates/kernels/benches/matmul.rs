@@ -54,17 +54,38 @@ enum Encoding {
     Ggml(GgmlType),
 }
 
-const ENCODINGS: [Encoding; 9] = [
+const ENCODINGS: [Encoding; 21] = [
+    Encoding::Affine(2, 64),
+    Encoding::Affine(3, 64),
     Encoding::Affine(4, 32),
     Encoding::Affine(4, 64),
+    Encoding::Affine(5, 64),
+    Encoding::Affine(6, 64),
     Encoding::Affine(8, 64),
     Encoding::Fp(FpFormat::Mxfp4),
     Encoding::Fp(FpFormat::Nvfp4),
     Encoding::Ggml(GgmlType::Q4_0),
     Encoding::Ggml(GgmlType::Q4_1),
+    Encoding::Ggml(GgmlType::Q5_0),
+    Encoding::Ggml(GgmlType::Q5_1),
     Encoding::Ggml(GgmlType::Q8_0),
+    Encoding::Ggml(GgmlType::Q2_K),
+    Encoding::Ggml(GgmlType::Q3_K),
+    Encoding::Ggml(GgmlType::Q4_K),
+    Encoding::Ggml(GgmlType::Q5_K),
+    Encoding::Ggml(GgmlType::Q6_K),
+    Encoding::Ggml(GgmlType::IQ4_XS),
     Encoding::Ggml(GgmlType::BF16),
 ];
+
+impl Encoding {
+    /// Whether the model's rows are whole blocks.
+    fn fits(self, model: &Model) -> bool {
+        let Self::Ggml(ty) = self else { return true };
+        let shapes = model.layer.iter().copied().flatten();
+        shapes.chain([&model.head]).all(|(_, cols)| cols.is_multiple_of(ty.block_len()))
+    }
+}
 
 /// How long each figure is measured.
 const TIME_PER_FIGURE: Duration = Duration::from_millis(1200);
@@ -166,7 +187,8 @@ fn main() {
     println!(
         "model encoding isa threads: GB/s at 1 row; GOPS at 2 4 8 12 16 rows; GOPS at 512 rows"
     );
-    for (model, encoding) in MODELS.iter().flat_map(|m| ENCODINGS.map(|e| (m, e))) {
+    let all = MODELS.iter().flat_map(|m| ENCODINGS.map(|e| (m, e)));
+    for (model, encoding) in all.filter(|(model, encoding)| encoding.fits(model)) {
         for kernels in available() {
             for threads in [1, num_cores] {
                 let exec =

@@ -98,3 +98,41 @@ fn ggml_values() {
     }
     assert!(num_checked >= 15, "{num_checked} types");
 }
+
+#[test]
+fn packed_matrices_are_hardly_larger_than_their_files() {
+    let (rows, cols) = (16, 1024);
+    let zeros = vec![0; rows * cols * 4];
+    let check = |data, file_bytes: usize, most: f64| {
+        let view = MatrixView::new(rows, cols, data).unwrap();
+        let ratio = packed_bytes(&view).unwrap() as f64 / file_bytes as f64;
+        assert!(ratio <= most, "{}: {ratio}", view.encoding());
+    };
+    for bits in AffineBits::ACCEPTED {
+        for group in [32, 64, 128] {
+            let (codes, floats) = (rows * cols * usize::from(bits) / 8, rows * cols / group * 2);
+            let scales = FloatSlice::new(FloatType::F16, &zeros[..floats]);
+            let bits = AffineBits::new(bits.into()).unwrap();
+            let codes = &zeros[..codes];
+            let data = MatrixData::Affine { bits, group, codes, scales, biases: scales };
+            check(data, codes.len() + 2 * floats, 1.0);
+        }
+    }
+    for (ty, most) in [
+        (GgmlType::Q4_0, 1.0),
+        (GgmlType::Q4_1, 1.0),
+        (GgmlType::Q5_0, 1.0),
+        (GgmlType::Q5_1, 1.0),
+        (GgmlType::Q8_0, 1.0),
+        (GgmlType::Q2_K, 1.0),
+        (GgmlType::Q3_K, 1.06),
+        (GgmlType::Q4_K, 1.03),
+        (GgmlType::Q5_K, 1.03),
+        (GgmlType::Q6_K, 1.01),
+        (GgmlType::IQ4_NL, 1.0),
+        (GgmlType::IQ4_XS, 1.03),
+    ] {
+        let bytes = &zeros[..rows * ty.row_bytes(cols)];
+        check(MatrixData::Ggml { ty, bytes }, bytes.len(), most);
+    }
+}

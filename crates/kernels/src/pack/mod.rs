@@ -5,6 +5,8 @@ mod dense;
 mod int;
 mod lines;
 mod plain;
+mod planes;
+mod scales;
 
 use russet_tensor::{FloatType, FpFormat, GgmlType, MatrixData, MatrixView, RowMap};
 
@@ -14,7 +16,9 @@ use crate::{AlignedBytes, Error, Executor};
 pub use dense::DenseTile;
 pub(crate) use dense::{DENSE_PAD, DenseTiles};
 pub use int::IntTile;
-pub(crate) use int::{IntTiles, LINE_BYTES};
+pub(crate) use int::IntTiles;
+pub(crate) use planes::LINE_BYTES;
+pub(crate) use scales::Group;
 
 /// Rows of a tile.
 pub(crate) const TILE_ROWS: usize = 16;

@@ -3,7 +3,7 @@
 
 use super::int::Layout;
 use super::{LINE_BYTES, TILE_ROWS, lines};
-use crate::quant::{BLOCK, CodeKind, IntForm, PlainRows};
+use crate::quant::{BLOCK, IntForm, PlainRows};
 
 /// Writes the tile whose lanes are `rows` of `parts`, as [`super::int::fill`] does.
 pub(super) fn fill(
@@ -13,23 +13,23 @@ pub(super) fn fill(
     rows: &[usize],
     tile: &mut [u8],
 ) {
-    let codes = part_rows(parts.codes, layout.source_blocks * form.block_code_bytes(), rows);
+    let codes = part_rows(parts.codes, layout.source_blocks * BLOCK * form.codes.bits() / 8, rows);
     let code_lines = tile
         .chunks_exact_mut(layout.strip_bytes())
         .flat_map(|strip| strip[layout.header_bytes..].as_chunks_mut::<LINE_BYTES>().0);
     let codes = &codes[..rows.len()];
-    match form.codes {
-        CodeKind::Byte => lines::transpose(codes, |words| words, code_lines),
-        CodeKind::Nibble | CodeKind::Table(_) => lines::transpose(codes, halves, code_lines),
+    match form.codes.bits() {
+        8 => lines::transpose(codes, |words| words, code_lines),
+        _ => lines::transpose(codes, halves, code_lines),
     }
-    let row_len = layout.source_blocks * BLOCK / form.group * form.scale.bytes();
+    let row_len = layout.source_blocks * BLOCK / form.group * parts.scale.bytes();
     let scales = part_rows(parts.scales, row_len, rows);
     let biases =
         if form.biased { part_rows(parts.biases, row_len, rows) } else { Default::default() };
     let groups = tile
         .chunks_exact_mut(layout.strip_bytes())
         .flat_map(|strip| strip[..layout.header_bytes].chunks_exact_mut(layout.group_bytes));
-    match form.scale.bytes() {
+    match parts.scale.bytes() {
         2 => put_scales::<2>(&scales, &biases, groups),
         _ => put_scales::<4>(&scales, &biases, groups),
     }

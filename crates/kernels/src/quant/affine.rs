@@ -8,7 +8,7 @@
 
 use russet_tensor::{FloatSlice, FloatType};
 
-use super::{BLOCK, Block, CodeKind, IntForm, PlainRows, Source};
+use super::{BLOCK, Block, CodeKind, IntForm, PlainRows, ScaleKind, Source};
 
 /// An affine matrix of `BITS` bits a code.
 pub(crate) struct Affine<'a, const BITS: usize> {
@@ -35,9 +35,16 @@ impl<const BITS: usize> Affine<'_, BITS> {
 impl<const BITS: usize> Source for Affine<'_, BITS> {
     fn form(&self) -> IntForm {
         IntForm {
-            codes: if BITS <= 4 { CodeKind::Nibble } else { CodeKind::Byte },
+            codes: match BITS {
+                2 => CodeKind::Two,
+                3 => CodeKind::Three,
+                4 => CodeKind::Nibble,
+                5 => CodeKind::Five,
+                6 => CodeKind::Six,
+                _ => CodeKind::Byte,
+            },
             group: self.group,
-            scale: self.scale_type(),
+            scale: ScaleKind::Float(self.scale_type()),
             biased: true,
             offset: 0,
         }
@@ -64,7 +71,8 @@ impl<const BITS: usize> Source for Affine<'_, BITS> {
     fn plain(&self) -> Option<PlainRows<'_>> {
         let is_plain = matches!(BITS, 4 | 8) && self.scales.dtype() == self.biases.dtype();
         let (scales, biases) = (self.scales.bytes(), self.biases.bytes());
-        is_plain.then_some(PlainRows { codes: self.codes, scales, biases })
+        let scale = self.scales.dtype();
+        is_plain.then_some(PlainRows { codes: self.codes, scale, scales, biases })
     }
 }
 

@@ -6,7 +6,7 @@
 use half::bf16;
 use russet_tensor::{FloatType, fp8_e4m3_value, fp8_e8m0_value};
 
-use super::{BLOCK, Block, CodeKind, IntForm, Source};
+use super::{BLOCK, Block, CodeKind, IntForm, ScaleKind, Source};
 
 /// Twice the E2M1 values, plus [`FP4_OFFSET`].
 pub(super) const FP4_TABLE: [u8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
@@ -40,7 +40,7 @@ pub(super) fn mxfp4_form() -> IntForm {
     IntForm {
         codes: CodeKind::Table(&FP4_TABLE),
         group: 32,
-        scale: FloatType::BF16,
+        scale: ScaleKind::Float(FloatType::BF16),
         biased: false,
         offset: FP4_OFFSET,
     }
@@ -65,10 +65,11 @@ pub(crate) struct Nvfp4<'a> {
 
 impl Source for Nvfp4<'_> {
     fn form(&self) -> IntForm {
+        let ty = if self.global_scale.is_some() { FloatType::F32 } else { FloatType::BF16 };
         IntForm {
             codes: CodeKind::Table(&FP4_TABLE),
             group: 16,
-            scale: if self.global_scale.is_some() { FloatType::F32 } else { FloatType::BF16 },
+            scale: ScaleKind::Float(ty),
             biased: false,
             offset: FP4_OFFSET,
         }

@@ -9,11 +9,9 @@
 //! Q6_K  210  ql[128]  qh[64]  scales[16] (signed)  f16 d              w = d * sc * (q-32)
 //! ```
 //! Scales of Q4_K and Q5_K are per 32 columns, the others' per 16.
-//! `d * sc` has at most 19 significant bits, so the f32 scales made here are exact.
+//! `d * sc` has at most 19 significant bits, so it is exact in f32.
 
-use russet_tensor::FloatType;
-
-use super::{BLOCK, Block, CodeKind, IntForm, Source, f16_at};
+use super::{BLOCK, Block, CodeKind, IntForm, ScaleKind, Source, byte_bits, u16_at};
 
 /// Columns of a super-block.
 const SUPER: usize = 256;
@@ -23,7 +21,7 @@ const SUPER: usize = 256;
 macro_rules! format {
     (
         $name:ident, $doc:literal, $bytes:literal,
-        $codes:ident, $group:literal, $biased:literal, $offset:literal, $read:path
+        $codes:ident, $scale:ident, $group:literal, $biased:literal, $offset:literal, $read:path
     ) => {
         #[doc = $doc]
         pub(crate) struct $name<'a> {
@@ -38,7 +36,7 @@ macro_rules! format {
                 IntForm {
                     codes: CodeKind::$codes,
                     group: $group,
-                    scale: FloatType::F32,
+                    scale: ScaleKind::$scale,
                     biased: $biased,
                     offset: $offset,
                 }
@@ -53,18 +51,24 @@ macro_rules! format {
     };
 }
 
-format!(Q2K, "2 bits, 4-bit scales and minimums.", 84, Nibble, 16, true, 0, read_q2);
-format!(Q3K, "3 bits, 6-bit scales.", 110, Nibble, 16, false, 4, read_q3);
-format!(Q4K, "4 bits, 6-bit scales and minimums.", 144, Nibble, 32, true, 0, read_q4);
-format!(Q5K, "5 bits, 6-bit scales and minimums.", 176, Byte, 32, true, 0, read_q5);
-format!(Q6K, "6 bits, 8-bit scales.", 210, Byte, 16, false, 32, read_q6);
+format!(Q2K, "2 bits, 4-bit scales and minimums.", 84, Two, Nibbles, 16, true, 0, read_q2);
+format!(Q3K, "3 bits, 6-bit scales.", 110, Three, Bytes, 16, false, 4, read_q3);
+format!(Q4K, "4 bits, 6-bit scales and minimums.", 144, Nibble, Bytes, 32, true, 0, read_q4);
+format!(Q5K, "5 bits, 6-bit scales and minimums.", 176, Five, Bytes, 32, true, 0, read_q5);
+format!(Q6K, "6 bits, 8-bit scales.", 210, Six, Bytes, 16, false, 32, read_q6);
+
+/// The units of scales and biases from `d, dmin`: minimums are subtracted, biases added.
+fn scale_and_bias_units(bytes: &[u8]) -> [u16; 2] {
+    const SIGN: u16 = 0x8000;
+    [u16_at(bytes, 0), u16_at(bytes, 2) ^ SIGN]
+}
 
 fn read_q2(bytes: &[u8], b: usize, out: &mut Block) {
-    let (d, dmin) = (f16_at(bytes, 80), f16_at(bytes, 82));
+    out.units = scale_and_bias_units(&bytes[80..84]);
     for half in 0..2 {
         let packed = bytes[2 * b + half];
-        out.scales[half] = (d * f32::from(packed & 15)).to_bits();
-        out.biases[half] = (-dmin * f32::from(packed >> 4)).to_bits();
+        out.scales[half] = u32::from(packed & 15);
+        out.biases[half] = u32::from(packed >> 4);
     }
     let qs = &bytes[16 + b / 4 * 32..][..BLOCK];
     for (code, q) in out.codes.iter_mut().zip(qs) {
@@ -73,14 +77,13 @@ fn read_q2(bytes: &[u8], b: usize, out: &mut Block) {
 }
 
 fn read_q3(bytes: &[u8], b: usize, out: &mut Block) {
-    let d = f16_at(bytes, 108);
+    out.units[0] = u16_at(bytes, 108);
     let packed = &bytes[96..108];
     for half in 0..2 {
         let i = 2 * b + half;
         let low = packed[i % 8] >> (4 * (i / 8)) & 15;
         let high = packed[8 + i % 4] >> (2 * (i / 4)) & 3;
-        let scale = f32::from(low | high << 4) - 32.0;
-        out.scales[half] = (d * scale).to_bits();
+        out.scales[half] = byte_bits(low | high << 4, 32);
     }
     let (high_bits, qs) = (&bytes[..BLOCK], &bytes[32 + b / 4 * 32..][..BLOCK]);
     for ((code, q), high) in out.codes.iter_mut().zip(qs).zip(high_bits) {
@@ -97,8 +100,8 @@ fn read_scale_and_min(bytes: &[u8], b: usize, out: &mut Block) {
         let high = |i: usize| packed[i] >> 6 << 4;
         (packed[b + 4] & 15 | high(b - 4), packed[b + 4] >> 4 | high(b))
     };
-    out.scales[0] = (f16_at(bytes, 0) * f32::from(scale)).to_bits();
-    out.biases[0] = (-f16_at(bytes, 2) * f32::from(min)).to_bits();
+    out.units = scale_and_bias_units(&bytes[..4]);
+    (out.scales[0], out.biases[0]) = (u32::from(scale), u32::from(min));
 }
 
 fn read_q4(bytes: &[u8], b: usize, out: &mut Block) {
@@ -118,10 +121,9 @@ fn read_q5(bytes: &[u8], b: usize, out: &mut Block) {
 }
 
 fn read_q6(bytes: &[u8], b: usize, out: &mut Block) {
-    let d = f16_at(bytes, 208);
+    out.units[0] = u16_at(bytes, 208);
     for half in 0..2 {
-        let scale = bytes[192 + 2 * b + half].cast_signed();
-        out.scales[half] = (d * f32::from(scale)).to_bits();
+        out.scales[half] = u32::from(bytes[192 + 2 * b + half]);
     }
     let (part, quarter) = (b / 4, b % 4);
     let low = &bytes[64 * part + 32 * (quarter % 2)..][..BLOCK];

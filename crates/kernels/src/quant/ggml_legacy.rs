@@ -12,7 +12,7 @@
 
 use russet_tensor::FloatType;
 
-use super::{BLOCK, Block, CodeKind, IntForm, Source, split_nibbles, u16_at};
+use super::{BLOCK, Block, CodeKind, IntForm, ScaleKind, Source, split_nibbles, u16_at};
 
 /// Defines a format: its name, bytes of a block, form, and how the codes of a block are read.
 macro_rules! format {
@@ -33,7 +33,7 @@ macro_rules! format {
                 IntForm {
                     codes: CodeKind::$codes,
                     group: BLOCK,
-                    scale: FloatType::F16,
+                    scale: ScaleKind::Float(FloatType::F16),
                     biased: $biased,
                     offset: $offset,
                 }
@@ -57,11 +57,11 @@ format!(Q4_0, "4 bits, scale.", 18, Nibble, false, 8, |b, codes| split_nibbles(&
 format!(Q4_1, "4 bits, scale and minimum.", 20, Nibble, true, 0, |b, codes| {
     split_nibbles(&b[4..], codes);
 });
-format!(Q5_0, "5 bits, scale.", 22, Byte, false, 16, |b, codes| {
+format!(Q5_0, "5 bits, scale.", 22, Five, false, 16, |b, codes| {
     split_nibbles(&b[6..], codes);
     add_fifth_bits(&b[2..6], codes);
 });
-format!(Q5_1, "5 bits, scale and minimum.", 24, Byte, true, 0, |b, codes| {
+format!(Q5_1, "5 bits, scale and minimum.", 24, Five, true, 0, |b, codes| {
     split_nibbles(&b[8..], codes);
     add_fifth_bits(&b[4..8], codes);
 });

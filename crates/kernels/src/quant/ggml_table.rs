@@ -10,7 +10,7 @@
 use russet_tensor::FloatType;
 
 use super::fp::{half_e8m0_bits, mxfp4_form};
-use super::{BLOCK, Block, CodeKind, IntForm, Source, f16_at, split_nibbles, u16_at};
+use super::{BLOCK, Block, CodeKind, IntForm, ScaleKind, Source, byte_bits, split_nibbles, u16_at};
 
 /// The non-linear values of IQ4, plus [`IQ4_OFFSET`].
 const IQ4_TABLE: [u8; 16] =
@@ -18,7 +18,7 @@ const IQ4_TABLE: [u8; 16] =
 /// What makes the values unsigned.
 const IQ4_OFFSET: u8 = 127;
 
-fn iq4_form(scale: FloatType) -> IntForm {
+fn iq4_form(scale: ScaleKind) -> IntForm {
     IntForm {
         codes: CodeKind::Table(&IQ4_TABLE),
         group: BLOCK,
@@ -38,7 +38,7 @@ pub(crate) struct Iq4Nl<'a> {
 
 impl Source for Iq4Nl<'_> {
     fn form(&self) -> IntForm {
-        iq4_form(FloatType::F16)
+        iq4_form(ScaleKind::Float(FloatType::F16))
     }
 
     fn read(&self, row: usize, block: usize, out: &mut Block) {
@@ -59,7 +59,7 @@ pub(crate) struct Iq4Xs<'a> {
 
 impl Source for Iq4Xs<'_> {
     fn form(&self) -> IntForm {
-        iq4_form(FloatType::F32)
+        iq4_form(ScaleKind::Bytes)
     }
 
     fn read(&self, row: usize, block: usize, out: &mut Block) {
@@ -67,8 +67,8 @@ impl Source for Iq4Xs<'_> {
         let (bytes, b) = (&self.bytes[start..start + 136], block % 8);
         let low = bytes[4 + b / 2] >> (4 * (b % 2)) & 15;
         let high = (u16_at(bytes, 2) >> (2 * b) & 3) as u8;
-        let scale = f32::from(low | high << 4) - 32.0;
-        out.scales[0] = (f16_at(bytes, 0) * scale).to_bits();
+        out.scales[0] = byte_bits(low | high << 4, 32);
+        out.units[0] = u16_at(bytes, 0);
         split_nibbles(&bytes[8 + 16 * b..], &mut out.codes);
     }
 }

@@ -27,8 +27,8 @@ pub(crate) struct IntForm {
     pub codes: CodeKind,
     /// Columns that share a scale: 16, 32, 64 or 128.
     pub group: usize,
-    /// Type of the stored scales and biases.
-    pub scale: FloatType,
+    /// What the stored scales and biases are.
+    pub scale: ScaleKind,
     /// Whether biases are stored.
     pub biased: bool,
     /// Subtracted from every code (after the table).
@@ -38,23 +38,48 @@ pub(crate) struct IntForm {
 /// What the packed codes are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum CodeKind {
+    /// Two bits.
+    Two,
+    /// Three bits.
+    Three,
     /// Four bits.
     Nibble,
     /// Four bits that select a byte of a table.
     Table(&'static [u8; 16]),
+    /// Five bits.
+    Five,
+    /// Six bits.
+    Six,
     /// Eight bits.
     Byte,
 }
 
-impl IntForm {
-    /// Bytes of the packed codes of 32 columns of one row.
-    pub(crate) fn block_code_bytes(&self) -> usize {
-        match self.codes {
-            CodeKind::Nibble | CodeKind::Table(_) => BLOCK / 2,
-            CodeKind::Byte => BLOCK,
+impl CodeKind {
+    /// Bits of a code.
+    pub(crate) fn bits(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Three => 3,
+            Self::Nibble | Self::Table(_) => 4,
+            Self::Five => 5,
+            Self::Six => 6,
+            Self::Byte => 8,
         }
     }
+}
 
+/// What the stored scales and biases of groups are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum ScaleKind {
+    /// Floats.
+    Float(FloatType),
+    /// Signed bytes, in units of an f16 that 256 columns share.
+    Bytes,
+    /// Four bits each, in units of an f16 that 256 columns share. A form with such has biases.
+    Nibbles,
+}
+
+impl IntForm {
     /// Columns over which one integer sum runs: a block, or a group if that is shorter.
     pub(crate) fn step(&self) -> usize {
         self.group.min(BLOCK)
@@ -66,11 +91,13 @@ impl IntForm {
 pub(crate) struct Block {
     /// Codes, one a byte.
     pub(crate) codes: [u8; BLOCK],
-    /// The scale of each 16 columns, as bits of the form's scale type. Groups longer than 16 use
-    /// the first only.
+    /// The scale of each 16 columns, as bits of the form's kind of scales. Groups longer than 16
+    /// use the first only.
     pub(crate) scales: [u32; 2],
     /// The biases, likewise; unused where the form has none.
     pub(crate) biases: [u32; 2],
+    /// The units of scales and biases, as bits of f16; unused where these are floats.
+    pub(crate) units: [u16; 2],
 }
 
 /// A quantised matrix in its file's layout.
@@ -88,10 +115,12 @@ pub(crate) trait Source: Sync {
     }
 }
 
-/// Rows of nibbles (the low one first) or of bytes, with scales and biases of the form's type.
+/// Rows of nibbles (the low one first) or of bytes, with floats as scales and biases.
 pub(crate) struct PlainRows<'a> {
     /// `[rows, cols]`, of 4 or 8 bits as the form says.
     pub(crate) codes: &'a [u8],
+    /// The form's type of scales.
+    pub(crate) scale: FloatType,
     /// `[rows, cols / group]`
     pub(crate) scales: &'a [u8],
     /// The same, if the form is biased.
@@ -103,9 +132,9 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// The binary16 at `at`, widened.
-fn f16_at(bytes: &[u8], at: usize) -> f32 {
-    half::f16::from_bits(u16_at(bytes, at)).to_f32()
+/// `code - offset` as bits of a signed byte.
+fn byte_bits(code: u8, offset: u8) -> u32 {
+    u32::from(code.wrapping_sub(offset))
 }
 
 /// Splits 16 bytes into 32 codes: low nibbles first, then high nibbles (ggml's order within a

@@ -2,8 +2,8 @@
 
 use super::Scalar;
 use crate::matmul::{self, Chunk, DenseTile, Int8, IntTile, Lanes, MatMul, RowCodes};
-use crate::pack::{LINE_BYTES, TILE_ROWS};
-use crate::quant::{BLOCK, CodeKind};
+use crate::pack::TILE_ROWS;
+use crate::quant::BLOCK;
 
 impl MatMul for Scalar {
     fn quantize(&self, x: &[f32], out: &mut RowCodes) {
@@ -93,18 +93,8 @@ fn add_step<'a>(
 
 /// Adds `Σ code * activation` over four columns from `col`.
 fn add_products(tile: &IntTile<'_>, col: usize, x: [i8; 4], sums: &mut [i32; TILE_ROWS]) {
-    let (line_cols, shift) = match tile.form.codes {
-        CodeKind::Byte => (4, 0),
-        CodeKind::Nibble | CodeKind::Table(_) => (8, col % 8),
-    };
-    let line = &tile.block(col / BLOCK)[col % BLOCK / line_cols * LINE_BYTES..][..LINE_BYTES];
-    for (sum, bytes) in sums.iter_mut().zip(line.as_chunks::<4>().0) {
-        for (byte, x) in bytes.iter().zip(x) {
-            let code = match tile.form.codes {
-                CodeKind::Byte => *byte,
-                CodeKind::Nibble => byte >> shift & 15,
-                CodeKind::Table(table) => table[usize::from(byte >> shift & 15)],
-            };
+    for (sum, word) in sums.iter_mut().zip(tile.quad(col / 4)) {
+        for (code, x) in word.to_le_bytes().into_iter().zip(x) {
             *sum += i32::from(code) * i32::from(x);
         }
     }

@@ -1,6 +1,7 @@
 //! Matrix products: half a tile against up to four rows of a chunk, so that everything fits 32
 //! short registers.
 
+mod codes;
 mod float;
 mod int8;
 

@@ -1,5 +1,6 @@
 //! Matrix products: one tile against the rows of a chunk.
 
+mod codes;
 mod float;
 mod int8;
 

@@ -10,26 +10,28 @@ use std::ops::Range;
 
 use russet_tensor::FloatType;
 
+use super::codes::{self, BYTE, Block, FIVE, NIBBLE, SIX, TABLE, THREE, TWO, load_bytes};
 use super::{LANES, with_rows};
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
-use crate::pack::{LINE_BYTES, TILE_ROWS};
-use crate::quant::{BLOCK, CodeKind};
-
-/// Kinds of codes as constants, so that each is its own loop.
-const NIBBLE: u8 = 0;
-const TABLE: u8 = 1;
-const BYTE: u8 = 2;
+use crate::pack::{Group, TILE_ROWS};
+use crate::quant::{BLOCK, CodeKind, ScaleKind};
 
 /// Calls `$of_form!(kind, columns of a step)` with the constants of the tile.
 macro_rules! with_form {
     ($tile:ident, $of_form:ident) => {
         match ($tile.form.codes, $tile.form.step()) {
-            (CodeKind::Nibble, 16) => $of_form!(NIBBLE, 16),
-            (CodeKind::Nibble, _) => $of_form!(NIBBLE, 32),
+            (CodeKind::Two, 16) => $of_form!(TWO, 16),
+            (CodeKind::Two, _) => $of_form!(TWO, 32),
+            (CodeKind::Three, 16) => $of_form!(THREE, 16),
+            (CodeKind::Three, _) => $of_form!(THREE, 32),
+            (CodeKind::Nibble, 32) => $of_form!(NIBBLE, 32),
             (CodeKind::Table(_), 16) => $of_form!(TABLE, 16),
             (CodeKind::Table(_), _) => $of_form!(TABLE, 32),
-            (CodeKind::Byte, 16) => $of_form!(BYTE, 16),
-            (CodeKind::Byte, _) => $of_form!(BYTE, 32),
+            (CodeKind::Five, 32) => $of_form!(FIVE, 32),
+            (CodeKind::Six, 16) => $of_form!(SIX, 16),
+            (CodeKind::Six, _) => $of_form!(SIX, 32),
+            (CodeKind::Byte, 32) => $of_form!(BYTE, 32),
+            (kind, step) => unreachable!("no format has {kind:?} in steps of {step}"),
         }
     };
 }
@@ -102,16 +104,16 @@ macro_rules! kernels {
                 let seeds = int8.seeds(form.offset, STEP).chunks_exact(rows);
                 let sums = int8.sums.chunks_exact(STEP / 16 * rows);
                 let entries = quads.zip(seeds).zip(sums);
-                for (s, (step, ((quads, seeds), sums))) in
-                    job.tile.steps(STEP).zip(entries).enumerate()
+                for (s, (step, ((quads, seeds), sums))) in job.tile.steps().zip(entries).enumerate()
                 {
-                    if let Some(header) = step.group {
+                    if let Some(group) = step.group {
                         let group_sums = int8.group_sums(form.group);
-                        scale = start_group(job, header, (group_sums, num_groups), &mut acc);
+                        scale = start_group(job, group, (group_sums, num_groups), &mut acc);
                         num_groups += 1;
                     }
                     let mut products = starts::<KIND, R>(job, seeds, sums);
-                    add_step::<KIND, R>(job, step.codes, quads, &mut products);
+                    let block = Block { codes: step.block, half: step.half, lane: job.lane };
+                    add_step::<KIND, STEP, R>(job, block, quads, &mut products);
                     let x_scales = &int8.scales[s * STEP / BLOCK * rows + job.first..];
                     add_scaled(&mut acc, scale, products, x_scales);
                 }
@@ -132,17 +134,16 @@ macro_rules! kernels {
                 for (e, place) in rest.places.iter().enumerate() {
                     let out = &mut out[place.row];
                     let mut acc = [load(out, job.lane)];
-                    let step_bytes = tile.layout.block_bytes / steps;
-                    let lines = tile.block(place.block).chunks_exact(step_bytes);
+                    let codes = tile.block(place.block);
                     let quads = rest.codes()[e].as_chunks().0.chunks_exact(STEP / 4);
-                    for (i, (lines, quads)) in lines.zip(quads).enumerate() {
+                    for (half, quads) in quads.enumerate() {
                         let sum = quads.as_flattened().iter().map(|&x| i32::from(x)).sum();
-                        let seeds = &seeds[e * steps + i..];
+                        let seeds = &seeds[e * steps + half..];
                         let mut products = starts::<KIND, 1>(job, seeds, &[sum]);
-                        add_step::<KIND, 1>(job, lines, quads, &mut products);
-                        let group = (place.block * BLOCK + i * STEP) / tile.form.group;
-                        let header = tile.group(group);
-                        let scale = load_floats(tile.form.scale, header, job.lane);
+                        let block = Block { codes, half, lane: job.lane };
+                        add_step::<KIND, STEP, 1>(job, block, quads, &mut products);
+                        let group = (place.block * BLOCK + half * STEP) / tile.form.group;
+                        let scale = load_scales(tile.form.scale, tile.group(group), job.lane);
                         add_scaled(&mut acc, scale, products, &rest.scales()[e..]);
                     }
                     store(out, job.lane, acc[0]);
@@ -152,27 +153,34 @@ macro_rules! kernels {
             /// Adds `Σ code * activation` of one step for each row. `quads`: `[columns / 4][stride]`.
             #[inline]
             #[target_feature(enable = $features)]
-            fn add_step<const KIND: u8, const R: usize>(
+            fn add_step<const KIND: u8, const STEP: usize, const R: usize>(
                 job: &Job<'_>,
-                codes: &[u8],
+                block: Block<'_>,
                 quads: &[[i8; 4]],
                 sums: &mut [Eight<int32x4_t>; R],
             ) {
                 let rows = job.stride;
-                let table = table(job.tile.form.codes);
-                let quads_of_line = if KIND == BYTE { 1 } else { 2 };
-                let lines =
-                    codes.chunks_exact(LINE_BYTES).zip(quads.chunks_exact(quads_of_line * rows));
-                for (line, quads) in lines {
-                    for q in 0..2 {
-                        let codes = load_codes::<KIND>(&line[4 * job.lane + 16 * q..], table);
-                        for (codes, quads) in codes.into_iter().zip(quads.chunks_exact(rows)) {
-                            let quads = &quads[job.first..][..R];
-                            for r in 0..R {
-                                sums[r][q] = $add_products(sums[r][q], codes, broadcast(quads[r]));
+                let table = codes::table(job.tile.form.codes);
+                macro_rules! add_pair {
+                    ($pair:literal) => {
+                        let quads = &quads[2 * $pair * rows..][..2 * rows];
+                        for q in 0..2 {
+                            let codes = block.pair::<KIND, STEP, $pair>(q, table);
+                            for (codes, quads) in codes.into_iter().zip(quads.chunks_exact(rows)) {
+                                let quads = &quads[job.first..][..R];
+                                for r in 0..R {
+                                    sums[r][q] =
+                                        $add_products(sums[r][q], codes, broadcast(quads[r]));
+                                }
                             }
                         }
-                    }
+                    };
+                }
+                add_pair!(0);
+                add_pair!(1);
+                if STEP == BLOCK {
+                    add_pair!(2);
+                    add_pair!(3);
                 }
             }
         }
@@ -209,18 +217,18 @@ fn add_products_dot(mut sums: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int3
     sums
 }
 
-/// The scales of group `g`, whose header is given; its biases go to the sums.
+/// The scales of group `g`; its biases go to the sums.
 #[inline]
 #[target_feature(enable = "neon")]
 fn start_group<const R: usize>(
     job: &Job<'_>,
-    header: &[u8],
+    group: Group<'_>,
     (group_sums, g): (&[f32], usize),
     acc: &mut [Eight<float32x4_t>; R],
 ) -> Eight<float32x4_t> {
     let form = job.tile.form;
     if form.biased {
-        let bias = load_floats(form.scale, header, TILE_ROWS + job.lane);
+        let bias = load_biases(form.scale, group, job.lane);
         let sums = &group_sums[g * job.stride + job.first..][..R];
         for r in 0..R {
             for q in 0..2 {
@@ -228,7 +236,52 @@ fn start_group<const R: usize>(
             }
         }
     }
-    load_floats(form.scale, header, job.lane)
+    load_scales(form.scale, group, job.lane)
+}
+
+/// The scales of eight rows of a group, from `lane`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_scales(kind: ScaleKind, group: Group<'_>, lane: usize) -> Eight<float32x4_t> {
+    let codes = match kind {
+        ScaleKind::Float(ty) => return load_floats(ty, group.own, lane),
+        ScaleKind::Bytes => load_eight(&group.own[lane..]),
+        ScaleKind::Nibbles => vand_u8(load_eight(&group.own[lane..]), vdup_n_u8(15)),
+    };
+    times_units(codes, group.units, lane)
+}
+
+/// The biases of eight rows of a group, which has some, from `lane`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_biases(kind: ScaleKind, group: Group<'_>, lane: usize) -> Eight<float32x4_t> {
+    let own = &group.own[kind.bias_start()..];
+    let codes = match kind {
+        ScaleKind::Float(ty) => return load_floats(ty, own, lane),
+        ScaleKind::Bytes => load_eight(&own[lane..]),
+        ScaleKind::Nibbles => vshr_n_u8::<4>(load_eight(&own[lane..])),
+    };
+    times_units(codes, &group.units[group.units.len() / 2..], lane)
+}
+
+/// Signed bytes times f16.
+#[inline]
+#[target_feature(enable = "neon")]
+fn times_units(codes: uint8x8_t, units: &[u8], lane: usize) -> Eight<float32x4_t> {
+    let codes = vmovl_s8(vreinterpret_s8_u8(codes));
+    let units = load_floats(FloatType::F16, units, lane);
+    [
+        vmulq_f32(units[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes)))),
+        vmulq_f32(units[1], vcvtq_f32_s32(vmovl_high_s16(codes))),
+    ]
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_eight(bytes: &[u8]) -> uint8x8_t {
+    let bytes = &bytes[..8];
+    // SAFETY: the slice has eight bytes; the load has no alignment.
+    unsafe { vld1_u8(bytes.as_ptr()) }
 }
 
 /// What the sums of a step start with: the weight offset, and what signed codes are short of.
@@ -244,7 +297,7 @@ fn starts<const KIND: u8, const R: usize>(
     let mut starts = [[vdupq_n_s32(0); 2]; R];
     for r in 0..R {
         let mut seed = seeds[r];
-        if KIND != NIBBLE {
+        if codes::is_signed(KIND) {
             for sums in sixteens.chunks_exact(job.stride) {
                 seed += 128 * sums[job.first + r];
             }
@@ -272,51 +325,11 @@ fn add_scaled<const R: usize>(
     }
 }
 
-/// The signed codes of four rows: of the first four columns of a line and, if it has eight, of the
-/// others. A line of bytes gives the same twice.
-#[inline]
-#[target_feature(enable = "neon")]
-fn load_codes<const KIND: u8>(bytes: &[u8], table: uint8x16_t) -> [int8x16_t; 2] {
-    let codes = load_bytes(bytes);
-    if KIND == BYTE {
-        return [to_signed(codes); 2];
-    }
-    let nibbles = [vandq_u8(codes, vdupq_n_u8(15)), vshrq_n_u8::<4>(codes)];
-    if KIND == NIBBLE {
-        return nibbles.map(|codes| vreinterpretq_s8_u8(codes));
-    }
-    nibbles.map(|codes| to_signed(vqtbl1q_u8(table, codes)))
-}
-
-/// Less 128.
-#[inline]
-#[target_feature(enable = "neon")]
-fn to_signed(codes: uint8x16_t) -> int8x16_t {
-    vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(0x80)))
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn table(codes: CodeKind) -> uint8x16_t {
-    match codes {
-        CodeKind::Table(table) => load_bytes(table),
-        CodeKind::Nibble | CodeKind::Byte => vdupq_n_u8(0),
-    }
-}
-
 /// Four activations in every lane.
 #[inline]
 #[target_feature(enable = "neon")]
 fn broadcast(quad: [i8; 4]) -> int8x16_t {
     vreinterpretq_s8_s32(vdupq_n_s32(i32::from_ne_bytes(quad.map(i8::cast_unsigned))))
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn load_bytes(bytes: &[u8]) -> uint8x16_t {
-    let bytes = &bytes[..16];
-    // SAFETY: the slice has 16 bytes; the load has no alignment.
-    unsafe { vld1q_u8(bytes.as_ptr()) }
 }
 
 /// Eight stored floats from element `first`, widened.

@@ -1,33 +1,36 @@
 //! Integer codes times int8 activations with `vpmaddubsw`.
 //!
-//! Its 16-bit sums must not saturate, so bytes are split into nibbles: eight pairs of products of a
-//! nibble and an activation are at most 8 * 2 * 15 * 127 = 30480.
+//! Its 16-bit sums must not saturate. Eight pairs of products of a nibble and an activation are at
+//! most 8 * 2 * 15 * 127 = 30480, so that a block may be added up; bytes are split into nibbles. Of
+//! codes of six bits it is two pairs, 2 * 2 * 63 * 127 = 32004.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 use russet_tensor::FloatType;
 
+use super::codes::{self, BYTE, Block, FIVE, NIBBLE, SIX, TABLE, THREE, TWO};
 use super::{LANES, with_rows};
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
-use crate::pack::{LINE_BYTES, TILE_ROWS};
-use crate::quant::{BLOCK, CodeKind};
-
-/// Kinds of codes as constants, so that each is its own loop.
-const NIBBLE: u8 = 0;
-const TABLE: u8 = 1;
-const BYTE: u8 = 2;
+use crate::pack::{Group, TILE_ROWS};
+use crate::quant::{BLOCK, CodeKind, ScaleKind};
 
 /// Calls `$of_form!(kind, columns of a step)` with the constants of the tile.
 macro_rules! with_form {
     ($tile:ident, $of_form:ident) => {
         match ($tile.form.codes, $tile.form.step()) {
-            (CodeKind::Nibble, 16) => $of_form!(NIBBLE, 16),
-            (CodeKind::Nibble, _) => $of_form!(NIBBLE, 32),
+            (CodeKind::Two, 16) => $of_form!(TWO, 16),
+            (CodeKind::Two, _) => $of_form!(TWO, 32),
+            (CodeKind::Three, 16) => $of_form!(THREE, 16),
+            (CodeKind::Three, _) => $of_form!(THREE, 32),
+            (CodeKind::Nibble, 32) => $of_form!(NIBBLE, 32),
             (CodeKind::Table(_), 16) => $of_form!(TABLE, 16),
             (CodeKind::Table(_), _) => $of_form!(TABLE, 32),
-            (CodeKind::Byte, 16) => $of_form!(BYTE, 16),
-            (CodeKind::Byte, _) => $of_form!(BYTE, 32),
+            (CodeKind::Five, 32) => $of_form!(FIVE, 32),
+            (CodeKind::Six, 16) => $of_form!(SIX, 16),
+            (CodeKind::Six, _) => $of_form!(SIX, 32),
+            (CodeKind::Byte, 32) => $of_form!(BYTE, 32),
+            (kind, step) => unreachable!("no format has {kind:?} in steps of {step}"),
         }
     };
 }
@@ -78,26 +81,27 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
     out: &mut [Lanes],
 ) {
     let (form, rows, first) = (job.tile.form, job.stride, job.first);
-    let tables = tables(form.codes);
+    let tables = codes::tables(form.codes);
     let quads = int8.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
     let seeds = int8.seeds(form.offset, STEP).chunks_exact(rows);
     let mut group_sums = int8.group_sums(form.group).chunks_exact(rows);
     let mut acc = [_mm256_setzero_ps(); R];
     let mut scale = _mm256_setzero_ps();
-    for (s, ((step, quads), seeds)) in job.tile.steps(STEP).zip(quads).zip(seeds).enumerate() {
-        if let Some(header) = step.group {
-            scale = load_floats(form.scale, header, job.lane);
+    for (s, ((step, quads), seeds)) in job.tile.steps().zip(quads).zip(seeds).enumerate() {
+        if let Some(group) = step.group {
+            scale = load_scales(form.scale, group, job.lane);
             if form.biased
                 && let Some(sums) = group_sums.next()
             {
-                let bias = load_floats(form.scale, header, TILE_ROWS + job.lane);
+                let bias = load_biases(form.scale, group, job.lane);
                 let sums = &sums[first..][..R];
                 for r in 0..R {
                     acc[r] = _mm256_fmadd_ps(bias, _mm256_set1_ps(sums[r]), acc[r]);
                 }
             }
         }
-        let sums = add_step::<KIND, R>(job, step.codes, quads, tables);
+        let block = Block { codes: step.block, half: step.half, lane: job.lane };
+        let sums = add_step::<KIND, STEP, R>(job, block, quads, tables);
         let x_scales = &int8.scales[s * STEP / BLOCK * rows + first..];
         add_scaled(&mut acc, scale, sums, (&seeds[first..], x_scales));
     }
@@ -110,18 +114,19 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 fn rest_entries<const KIND: u8, const STEP: usize>(job: &Job<'_>, int8: &Int8, out: &mut [Lanes]) {
     let (tile, rest, steps) = (job.tile, &int8.rest, BLOCK / STEP);
-    let tables = tables(tile.form.codes);
+    let tables = codes::tables(tile.form.codes);
     let seeds = int8.rest_seeds(tile.form.offset, STEP);
     for (e, place) in rest.places.iter().enumerate() {
         let out = &mut out[place.row];
         let mut acc = [load(out, job.lane)];
-        let lines = tile.block(place.block).chunks_exact(tile.layout.block_bytes / steps);
+        let codes = tile.block(place.block);
         let quads = rest.codes()[e].as_chunks::<4>().0.chunks_exact(STEP / 4);
-        for (i, (lines, quads)) in lines.zip(quads).enumerate() {
-            let header = tile.group((place.block * BLOCK + i * STEP) / tile.form.group);
-            let scale = load_floats(tile.form.scale, header, job.lane);
-            let sums = add_step::<KIND, 1>(job, lines, quads, tables);
-            let scaling = (&seeds[e * steps + i..], &rest.scales()[e..]);
+        for (half, quads) in quads.enumerate() {
+            let group = tile.group((place.block * BLOCK + half * STEP) / tile.form.group);
+            let scale = load_scales(tile.form.scale, group, job.lane);
+            let block = Block { codes, half, lane: job.lane };
+            let sums = add_step::<KIND, STEP, 1>(job, block, quads, tables);
+            let scaling = (&seeds[e * steps + half..], &rest.scales()[e..]);
             add_scaled(&mut acc, scale, sums, scaling);
         }
         store(out, job.lane, acc[0]);
@@ -148,75 +153,123 @@ fn add_scaled<const R: usize>(
 /// `Σ code * activation` of one step, for each row. `quads`: `[columns / 4][stride]`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_step<const KIND: u8, const R: usize>(
+fn add_step<const KIND: u8, const STEP: usize, const R: usize>(
     job: &Job<'_>,
-    codes: &[u8],
+    block: Block<'_>,
     quads: &[[i8; 4]],
     tables: (__m256i, __m256i),
 ) -> [__m256i; R] {
     let rows = job.stride;
-    let mask = _mm256_set1_epi8(15);
+    let (ones, sixteens) = (_mm256_set1_epi16(1), _mm256_set1_epi16(16));
+    let quads = &quads[..STEP / 4 * rows];
+    // 16-bit sums, of six bits 32-bit ones.
     let mut low = [_mm256_setzero_si256(); R];
     let mut high = [_mm256_setzero_si256(); R];
-    let quads_of_line = if KIND == BYTE { 1 } else { 2 };
-    let lines = codes.chunks_exact(LINE_BYTES).zip(quads.chunks_exact(quads_of_line * rows));
-    for (line, quads) in lines {
-        let line = load_line(&line[4 * job.lane..]);
-        let nibbles =
-            [_mm256_and_si256(line, mask), _mm256_and_si256(_mm256_srli_epi16(line, 4), mask)];
-        if KIND == BYTE {
-            let quads = &quads[job.first..][..R];
-            for r in 0..R {
-                low[r] = add_products(low[r], nibbles[0], quads[r]);
-                high[r] = add_products(high[r], nibbles[1], quads[r]);
-            }
-            continue;
-        }
-        for (codes, quads) in nibbles.into_iter().zip(quads.chunks_exact(rows)) {
-            let quads = &quads[job.first..][..R];
-            if KIND == NIBBLE {
-                for r in 0..R {
-                    low[r] = add_products(low[r], codes, quads[r]);
+    macro_rules! add_pair {
+        ($pair:literal) => {
+            let pair = block.pair::<KIND, STEP, $pair>();
+            let quads = &quads[2 * $pair * rows..][..2 * rows];
+            let (first, second) = (&quads[job.first..][..R], &quads[rows + job.first..][..R]);
+            match KIND {
+                FIVE | SIX => {
+                    for r in 0..R {
+                        let sums = add_products(products(pair.0, first[r]), pair.1, second[r]);
+                        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(sums, ones));
+                    }
                 }
-                continue;
+                BYTE | TABLE => {
+                    for (codes, quads) in [(pair.0, first), (pair.1, second)] {
+                        let (codes_low, codes_high) = codes::nibbles::<KIND>(codes, tables);
+                        for r in 0..R {
+                            low[r] = add_products(low[r], codes_low, quads[r]);
+                            high[r] = add_products(high[r], codes_high, quads[r]);
+                        }
+                    }
+                }
+                _ => {
+                    for r in 0..R {
+                        low[r] = add_products(low[r], pair.0, first[r]);
+                        low[r] = add_products(low[r], pair.1, second[r]);
+                    }
+                }
             }
-            let (codes_low, codes_high) =
-                (_mm256_shuffle_epi8(tables.0, codes), _mm256_shuffle_epi8(tables.1, codes));
-            for r in 0..R {
-                low[r] = add_products(low[r], codes_low, quads[r]);
-                high[r] = add_products(high[r], codes_high, quads[r]);
-            }
-        }
+        };
     }
-    let (ones, sixteens) = (_mm256_set1_epi16(1), _mm256_set1_epi16(16));
+    add_pair!(0);
+    add_pair!(1);
+    if STEP == BLOCK {
+        add_pair!(2);
+        add_pair!(3);
+    }
+    if matches!(KIND, FIVE | SIX) {
+        return low;
+    }
     for r in 0..R {
         low[r] = _mm256_madd_epi16(low[r], ones);
-        if KIND != NIBBLE {
+        if matches!(KIND, BYTE | TABLE) {
             low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(high[r], sixteens));
         }
     }
     low
 }
 
-/// 16-bit sums of pairs of products. `codes` are below 16.
+/// 16-bit sums of pairs of products.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn products(codes: __m256i, quad: [i8; 4]) -> __m256i {
+    let x = _mm256_set1_epi32(i32::from_ne_bytes(quad.map(i8::cast_unsigned)));
+    _mm256_maddubs_epi16(codes, x)
+}
+
+/// Adds 16-bit sums of pairs of products.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_products(sums: __m256i, codes: __m256i, quad: [i8; 4]) -> __m256i {
-    let x = _mm256_set1_epi32(i32::from_ne_bytes(quad.map(i8::cast_unsigned)));
-    _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, x))
+    _mm256_add_epi16(sums, products(codes, quad))
 }
 
-/// The low and the high nibbles of a table, in each 128-bit lane.
+/// The scales of eight rows of a group, from `lane`.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn load_scales(kind: ScaleKind, group: Group<'_>, lane: usize) -> __m256 {
+    let codes = match kind {
+        ScaleKind::Float(ty) => return load_floats(ty, group.own, lane),
+        ScaleKind::Bytes => load_eight(&group.own[lane..]),
+        ScaleKind::Nibbles => _mm_and_si128(load_eight(&group.own[lane..]), _mm_set1_epi8(15)),
+    };
+    times_units(codes, group.units, lane)
+}
+
+/// The biases of eight rows of a group, which has some, from `lane`.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn load_biases(kind: ScaleKind, group: Group<'_>, lane: usize) -> __m256 {
+    let own = &group.own[kind.bias_start()..];
+    let codes = match kind {
+        ScaleKind::Float(ty) => return load_floats(ty, own, lane),
+        ScaleKind::Bytes => load_eight(&own[lane..]),
+        ScaleKind::Nibbles => {
+            let both = load_eight(&own[lane..]);
+            _mm_and_si128(_mm_srli_epi16::<4>(both), _mm_set1_epi8(15))
+        }
+    };
+    times_units(codes, &group.units[group.units.len() / 2..], lane)
+}
+
+/// Signed bytes times f16.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn times_units(codes: __m128i, units: &[u8], lane: usize) -> __m256 {
+    let codes = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes));
+    _mm256_mul_ps(load_floats(FloatType::F16, units, lane), codes)
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
-fn tables(codes: CodeKind) -> (__m256i, __m256i) {
-    let CodeKind::Table(table) = codes else {
-        return (_mm256_setzero_si256(), _mm256_setzero_si256());
-    };
-    // SAFETY: the array has 16 bytes; the load has no alignment.
-    let table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) });
-    let mask = _mm256_set1_epi8(15);
-    (_mm256_and_si256(table, mask), _mm256_and_si256(_mm256_srli_epi16(table, 4), mask))
+fn load_eight(bytes: &[u8]) -> __m128i {
+    let bytes = &bytes[..8];
+    // SAFETY: the slice has eight bytes; the load has no alignment.
+    unsafe { _mm_loadl_epi64(bytes.as_ptr().cast()) }
 }
 
 #[inline]

@@ -4,46 +4,67 @@ use std::arch::x86_64::*;
 
 use russet_tensor::FloatType;
 
+use super::codes::{
+    BYTE, Block, FIVE, NIBBLE, SIX, TABLE, THREE, TWO, block_bytes, prefetch, table,
+};
 use super::with_rows;
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
-use crate::pack::{LINE_BYTES, TILE_ROWS};
-use crate::quant::{BLOCK, CodeKind};
+use crate::pack::{Group, LINE_BYTES, TILE_ROWS};
+use crate::quant::{BLOCK, CodeKind, ScaleKind};
 
-/// Kinds of codes as constants, so that each is its own loop.
-const NIBBLE: u8 = 0;
-const TABLE: u8 = 1;
-const BYTE: u8 = 2;
-
-/// Calls `$of_form!(kind, columns of a step, blocks of a strip)` with the constants of the tile.
+/// Calls `$of_form!(kind of codes, columns of a step, kind of scales)` with the constants of the
+/// tile.
 macro_rules! with_form {
-    ($tile:ident, $of_form:ident) => {{
-        macro_rules! of_kind {
-            ($kind:ident) => {
-                match ($tile.form.step(), $tile.layout.strip_blocks) {
-                    (16, _) => $of_form!($kind, 16, 1),
-                    (_, 1) => $of_form!($kind, 32, 1),
-                    (_, 2) => $of_form!($kind, 32, 2),
-                    (_, _) => $of_form!($kind, 32, 4),
-                }
-            };
+    ($tile:ident, $of_form:ident) => {
+        match ($tile.form.codes, $tile.form.step(), $tile.form.scale) {
+            (CodeKind::Two, 16, ScaleKind::Nibbles) => $of_form!(TWO, 16, NIBBLES),
+            (CodeKind::Two, 32, ScaleKind::Float(_)) => $of_form!(TWO, 32, FLOATS),
+            (CodeKind::Three, 16, ScaleKind::Bytes) => $of_form!(THREE, 16, BYTES),
+            (CodeKind::Three, 32, ScaleKind::Float(_)) => $of_form!(THREE, 32, FLOATS),
+            (CodeKind::Nibble, 32, ScaleKind::Float(_)) => $of_form!(NIBBLE, 32, FLOATS),
+            (CodeKind::Nibble, 32, ScaleKind::Bytes) => $of_form!(NIBBLE, 32, BYTES),
+            (CodeKind::Table(_), 16, ScaleKind::Float(_)) => $of_form!(TABLE, 16, FLOATS),
+            (CodeKind::Table(_), 32, ScaleKind::Float(_)) => $of_form!(TABLE, 32, FLOATS),
+            (CodeKind::Table(_), 32, ScaleKind::Bytes) => $of_form!(TABLE, 32, BYTES),
+            (CodeKind::Five, 32, ScaleKind::Float(_)) => $of_form!(FIVE, 32, FLOATS),
+            (CodeKind::Five, 32, ScaleKind::Bytes) => $of_form!(FIVE, 32, BYTES),
+            (CodeKind::Six, 16, ScaleKind::Bytes) => $of_form!(SIX, 16, BYTES),
+            (CodeKind::Six, 32, ScaleKind::Float(_)) => $of_form!(SIX, 32, FLOATS),
+            (CodeKind::Byte, 32, ScaleKind::Float(_)) => $of_form!(BYTE, 32, FLOATS),
+            form => unreachable!("no format has the form {form:?}"),
         }
-        match $tile.form.codes {
-            CodeKind::Nibble => of_kind!(NIBBLE),
-            CodeKind::Table(_) => of_kind!(TABLE),
-            CodeKind::Byte => of_kind!(BYTE),
-        }
-    }};
+    };
+}
+
+/// Kinds of scales as constants.
+const FLOATS: u8 = 0;
+const BYTES: u8 = 1;
+const NIBBLES: u8 = 2;
+/// In their place, for what second codes use.
+const REST: u8 = 3;
+
+/// The kind of a tile's scales, as a constant as far as it is one.
+#[inline]
+const fn scale_kind<const SCALE: u8>(kind: ScaleKind) -> ScaleKind {
+    match (SCALE, kind) {
+        (FLOATS, ScaleKind::Float(ty)) => ScaleKind::Float(ty),
+        (BYTES, ScaleKind::Bytes) => ScaleKind::Bytes,
+        (NIBBLES, ScaleKind::Nibbles) => ScaleKind::Nibbles,
+        _ => panic!("the kernel of another form"),
+    }
 }
 
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
+/// How far ahead of its use a line is fetched at least with so few rows: the kernel is soon there.
+const FEW_AHEAD_BYTES: usize = 4096;
 
 /// `out[r]` = the products of the tile with the first codes of row `r` of the chunk.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
 pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     macro_rules! of_form {
-        ($kind:ident, $step:literal, $strip:literal) => {
-            with_rows!(chunk.rows(), tile_rows::<$kind, $step, $strip>(tile, chunk, out))
+        ($kind:ident, $step:literal, $scale:ident) => {
+            with_rows!(chunk.rows(), tile_rows::<$kind, $step, $scale>(tile, chunk, out))
         };
     }
     with_form!(tile, of_form);
@@ -53,44 +74,53 @@ pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
 pub(super) fn rest(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     macro_rules! of_form {
-        ($kind:ident, $step:literal, $strip:literal) => {
-            rest_entries::<$kind, $step, $strip>(tile, &chunk.int8, out)
+        ($kind:ident, $step:literal, $scale:ident) => {
+            rest_entries::<$kind, $step>(tile, &chunk.int8, out)
         };
     }
     with_form!(tile, of_form);
 }
 
-/// `STEP`: columns of an integer sum. `STRIP`: blocks of a strip.
+/// `STEP`: columns of an integer sum.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
-fn tile_rows<const KIND: u8, const STEP: usize, const STRIP: usize, const R: usize>(
+fn tile_rows<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
     tile: &IntTile<'_>,
     chunk: &Chunk,
     out: &mut [Lanes],
 ) {
     let (form, layout, int8) = (tile.form, &tile.layout, &chunk.int8);
     let table = table(form.codes);
-    let step_bytes = block_bytes(KIND) * STEP / BLOCK;
     let mut stream = Stream::<STEP, R> {
         quads: int8.codes.as_chunks::<4>().0,
         seeds: int8.seeds(form.offset, STEP),
     };
-    let mut groups =
-        Groups { ty: form.scale, biased: form.biased, sums: int8.group_sums(form.group) };
+    let mut groups = Groups {
+        scale: scale_kind::<SCALE>(form.scale),
+        biased: form.biased,
+        bytes: layout.group_bytes,
+        sums: int8.group_sums(form.group),
+    };
+    let ahead = if R <= FEW_ROWS { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [_mm512_setzero_ps(); R];
-    let strips = tile.bytes.chunks_exact(layout.strip_bytes());
-    for (strip, x_scales) in strips.zip(int8.scales.chunks_exact(STRIP * R)) {
-        let (mut header, codes) = strip.split_at(layout.header_bytes);
-        let codes = &codes[..STRIP * block_bytes(KIND)];
+    let mut x_scales = int8.scales.chunks_exact(R);
+    for strip in tile.bytes.chunks_exact(layout.strip_bytes()) {
+        let (header, codes) = strip.split_at(layout.header_bytes);
+        for line in header.chunks_exact(LINE_BYTES) {
+            prefetch(line, ahead);
+        }
+        let (units, mut header) = header.split_at(layout.unit_bytes);
+        let units = groups.load_units(units);
         let mut scale = _mm512_setzero_ps();
-        for (b, codes) in codes.chunks_exact(block_bytes(KIND)).enumerate() {
-            let x_scales = &x_scales[b * R..][..R];
-            for (half, codes) in codes.chunks_exact(step_bytes).enumerate() {
+        let blocks = codes.chunks_exact(block_bytes(KIND)).zip(&mut x_scales);
+        for (b, (codes, x_scales)) in blocks.enumerate() {
+            for half in 0..BLOCK / STEP {
                 if b + half == 0 || is_scale_of_block {
-                    (scale, acc) = groups.read(&mut header, acc);
+                    (scale, acc) = groups.read(units, &mut header, acc);
                 }
                 let (quads, seeds) = stream.step();
-                let sums = step::<KIND, R, true>((codes, tile.ahead), quads, seeds, table);
+                let block = Block { codes, half, ahead: Some(ahead) };
+                let sums = step::<KIND, STEP, SCALE, R>(block, quads, seeds, table);
                 acc = add_scaled(acc, scale, sums, x_scales);
             }
         }
@@ -117,39 +147,27 @@ impl<'a, const STEP: usize, const R: usize> Stream<'a, STEP, R> {
     }
 }
 
-/// Bytes of the codes of a block.
-const fn block_bytes(kind: u8) -> usize {
-    BLOCK * TILE_ROWS / if kind == BYTE { 1 } else { 2 }
-}
-
 /// Entry by entry; the tile is in the cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
-fn rest_entries<const KIND: u8, const STEP: usize, const STRIP: usize>(
+fn rest_entries<const KIND: u8, const STEP: usize>(
     tile: &IntTile<'_>,
     int8: &Int8,
     out: &mut [Lanes],
 ) {
-    let (form, layout, rest) = (tile.form, &tile.layout, &int8.rest);
+    let (form, rest, steps) = (tile.form, &int8.rest, BLOCK / STEP);
     let table = table(form.codes);
-    let steps = BLOCK / STEP;
-    let step_bytes = block_bytes(KIND) / steps;
     let (codes, scales) = (rest.codes(), rest.scales());
     let seeds = int8.rest_seeds(form.offset, STEP);
-    // Groups that start in a block.
-    let groups = if form.group <= BLOCK { steps } else { 0 };
     for (e, place) in rest.places.iter().enumerate() {
-        let (strip, block) = (place.block / STRIP, place.block % STRIP);
-        let strip = &tile.bytes[strip * layout.strip_bytes()..][..layout.strip_bytes()];
-        let (header, lines) = strip.split_at(layout.header_bytes);
-        let header = &header[block * groups * layout.group_bytes..];
-        let lines = &lines[block * block_bytes(KIND)..][..block_bytes(KIND)];
+        let lines = &tile.block(place.block)[..block_bytes(KIND)];
         let out = &mut out[place.row];
         let mut acc = [load(out)];
-        for i in 0..steps {
-            let scale = load_floats(form.scale, &header[i * layout.group_bytes..]);
-            let quads = &codes[e].as_chunks::<4>().0[i * STEP / 4..][..STEP / 4];
-            let lines = &lines[i * step_bytes..][..step_bytes];
-            let sums = step::<KIND, 1, false>((lines, 0), quads, &[seeds[e * steps + i]], table);
+        for half in 0..steps {
+            let group = tile.group((place.block * BLOCK + half * STEP) / form.group);
+            let scale = load_scales(form.scale, group);
+            let quads = &codes[e].as_chunks::<4>().0[half * STEP / 4..][..STEP / 4];
+            let block = Block { codes: lines, half, ahead: None };
+            let sums = step::<KIND, STEP, REST, 1>(block, quads, &[seeds[e * steps + half]], table);
             acc = add_scaled(acc, scale, sums, &[scales[e]]);
         }
         store(out, acc[0]);
@@ -175,78 +193,132 @@ fn add_scaled<const R: usize>(
 
 /// Walks the groups of a tile.
 struct Groups<'a> {
-    ty: FloatType,
+    scale: ScaleKind,
     biased: bool,
+    /// Of the scales and biases of one.
+    bytes: usize,
     /// Sums of the activations of the groups to come, `[group][row]`.
     sums: &'a [f32],
 }
 
 impl Groups<'_> {
-    /// The scales of the next group; its biases go to the sums.
+    /// The units of the scales and of the biases of a strip.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl,f16c")]
+    fn load_units(&self, units: &[u8]) -> [__m512; 2] {
+        if let ScaleKind::Float(_) = self.scale {
+            return [_mm512_setzero_ps(); 2];
+        }
+        let (scale, bias) = units.split_at(LINE_BYTES / 2);
+        [load_floats(FloatType::F16, scale), load_floats(FloatType::F16, bias)]
+    }
+
+    /// The scales of the next group; its biases go to the sums.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
     fn read<const R: usize>(
         &mut self,
+        units: [__m512; 2],
         header: &mut &[u8],
         mut acc: [__m512; R],
     ) -> (__m512, [__m512; R]) {
-        let scale = self.take(header);
+        let (own, rest) = header.split_at(self.bytes);
+        *header = rest;
         if self.biased
             && let Some((sums, rest)) = self.sums.split_first_chunk::<R>()
         {
-            let bias = self.take(header);
+            let bias = biases(self.scale, units[1], own);
             for r in 0..R {
                 acc[r] = _mm512_fmadd_ps(bias, _mm512_set1_ps(sums[r]), acc[r]);
             }
             self.sums = rest;
         }
-        (scale, acc)
-    }
-
-    /// The next 16 floats of a header.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vl,f16c")]
-    fn take(&self, header: &mut &[u8]) -> __m512 {
-        let (floats, rest) = header.split_at(TILE_ROWS * self.ty.bytes());
-        *header = rest;
-        load_floats(self.ty, floats)
+        (scales(self.scale, units[0], own), acc)
     }
 }
 
-/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`. With
-/// `FETCH` the codes `ahead` bytes on are fetched.
+/// The scales of a group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
+fn load_scales(kind: ScaleKind, group: Group<'_>) -> __m512 {
+    let units = match kind {
+        ScaleKind::Float(_) => _mm512_setzero_ps(),
+        ScaleKind::Bytes | ScaleKind::Nibbles => load_floats(FloatType::F16, group.units),
+    };
+    scales(kind, units, group.own)
+}
+
+/// The scales of a group in `units`, of which floats make no use.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
+fn scales(kind: ScaleKind, units: __m512, own: &[u8]) -> __m512 {
+    let codes = match kind {
+        ScaleKind::Float(ty) => return load_floats(ty, own),
+        ScaleKind::Bytes => load_quarter_line(own),
+        ScaleKind::Nibbles => _mm_and_si128(load_quarter_line(own), _mm_set1_epi8(15)),
+    };
+    _mm512_mul_ps(units, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)))
+}
+
+/// The biases of a group, which has some.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
+fn biases(kind: ScaleKind, units: __m512, own: &[u8]) -> __m512 {
+    let own = &own[kind.bias_start()..];
+    let codes = match kind {
+        ScaleKind::Float(ty) => return load_floats(ty, own),
+        ScaleKind::Bytes => load_quarter_line(own),
+        ScaleKind::Nibbles => {
+            let both = load_quarter_line(own);
+            _mm_and_si128(_mm_srli_epi16::<4>(both), _mm_set1_epi8(15))
+        }
+    };
+    _mm512_mul_ps(units, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_quarter_line(bytes: &[u8]) -> __m128i {
+    let bytes = &bytes[..16];
+    // SAFETY: the slice has 16 bytes; the load has no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`. `SCALE`
+/// makes it a function with one caller, so that it is inlined and the sums stay in registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn step<const KIND: u8, const R: usize, const FETCH: bool>(
-    (codes, ahead): (&[u8], usize),
+fn step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
+    block: Block<'_>,
     quads: &[[i8; 4]],
     seeds: &[i32],
     table: __m512i,
 ) -> [__m512i; R] {
     let mut sums = [_mm512_setzero_si512(); R];
-    // A second chain of sums hides the latency of the first when there are few rows.
-    let mut more = [_mm512_setzero_si512(); R];
     for (sum, &seed) in sums.iter_mut().zip(seeds) {
         *sum = _mm512_set1_epi32(seed);
     }
-    let quads_of_line = if KIND == BYTE { 1 } else { 2 };
-    let lines = codes.chunks_exact(LINE_BYTES).zip(quads.chunks_exact(quads_of_line * R));
-    for (i, (line, quads)) in lines.enumerate() {
-        if FETCH {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(ahead).cast());
-        }
-        let (low, high) = load_codes::<KIND>(line, table);
-        let first = if KIND == BYTE && R <= FEW_ROWS && i % 2 == 1 { &mut more } else { &mut sums };
-        for r in 0..R {
-            first[r] = _mm512_dpbusd_epi32(first[r], low, broadcast(quads[r]));
-        }
-        if KIND == BYTE {
-            continue;
-        }
-        let second = if R <= FEW_ROWS { &mut more } else { &mut sums };
-        for r in 0..R {
-            second[r] = _mm512_dpbusd_epi32(second[r], high, broadcast(quads[R + r]));
-        }
+    // A second chain of sums hides the latency of the first when there are few rows.
+    let mut more = [_mm512_setzero_si512(); R];
+    let quads = &quads[..STEP / 4 * R];
+    macro_rules! add_pair {
+        ($pair:literal) => {
+            let (low, high) = block.pair::<KIND, STEP, $pair>(table);
+            let quads = &quads[2 * $pair * R..][..2 * R];
+            for r in 0..R {
+                sums[r] = _mm512_dpbusd_epi32(sums[r], low, broadcast(quads[r]));
+            }
+            let second = if R <= FEW_ROWS { &mut more } else { &mut sums };
+            for r in 0..R {
+                second[r] = _mm512_dpbusd_epi32(second[r], high, broadcast(quads[R + r]));
+            }
+        };
+    }
+    add_pair!(0);
+    add_pair!(1);
+    if STEP == BLOCK {
+        add_pair!(2);
+        add_pair!(3);
     }
     if R <= FEW_ROWS {
         for r in 0..R {
@@ -254,38 +326,6 @@ fn step<const KIND: u8, const R: usize, const FETCH: bool>(
         }
     }
     sums
-}
-
-/// The codes of a line, as bytes: of its first four columns and, if it has eight, of the others.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn load_codes<const KIND: u8>(line: &[u8], table: __m512i) -> (__m512i, __m512i) {
-    let line = &line[..LINE_BYTES];
-    // SAFETY: the slice has 64 bytes; the load has no alignment.
-    let line = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
-    if KIND == BYTE {
-        return (line, line);
-    }
-    let mask = _mm512_set1_epi8(15);
-    let low = _mm512_and_si512(line, mask);
-    let high = _mm512_and_si512(_mm512_srli_epi16(line, 4), mask);
-    if KIND == TABLE {
-        return (_mm512_shuffle_epi8(table, low), _mm512_shuffle_epi8(table, high));
-    }
-    (low, high)
-}
-
-/// The table of the codes in each 128-bit lane.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn table(codes: CodeKind) -> __m512i {
-    match codes {
-        CodeKind::Table(table) => {
-            // SAFETY: the array has 16 bytes; the load has no alignment.
-            _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(table.as_ptr().cast()) })
-        }
-        CodeKind::Nibble | CodeKind::Byte => _mm512_setzero_si512(),
-    }
 }
 
 /// Four activations in every lane.
