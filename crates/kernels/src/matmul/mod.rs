@@ -15,6 +15,8 @@
 
 mod activations;
 mod chunk;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) mod forms;
 mod int8;
 mod output;
 

@@ -2,17 +2,9 @@
 
 use std::arch::aarch64::*;
 
+use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
 use crate::quant::{BLOCK, CodeKind};
-
-/// Kinds of codes as constants, so that each is its own loop.
-pub(super) const TWO: u8 = 0;
-pub(super) const THREE: u8 = 1;
-pub(super) const NIBBLE: u8 = 2;
-pub(super) const TABLE: u8 = 3;
-pub(super) const FIVE: u8 = 4;
-pub(super) const SIX: u8 = 5;
-pub(super) const BYTE: u8 = 6;
 
 /// Whether 128 is taken off the codes.
 pub(super) const fn is_signed(kind: u8) -> bool {
@@ -40,7 +32,7 @@ impl Block<'_> {
         q: usize,
         table: uint8x16_t,
     ) -> [int8x16_t; 2] {
-        let first = if STEP == BLOCK { 0 } else { self.half * (STEP / 8) };
+        let first = if STEP == BLOCK { 0 } else { self.half % 2 * (STEP / 8) };
         let line = |i| &self.codes[i * LINE_BYTES + 4 * self.lane + 16 * q..];
         let [low, high] = match KIND {
             BYTE => {

@@ -10,31 +10,12 @@ use std::ops::Range;
 
 use russet_tensor::FloatType;
 
-use super::codes::{self, BYTE, Block, FIVE, NIBBLE, SIX, TABLE, THREE, TWO, load_bytes};
+use super::codes::{self, Block, load_bytes};
 use super::{LANES, with_rows};
+use crate::matmul::forms::*;
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{Group, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind, ScaleKind};
-
-/// Calls `$of_form!(kind, columns of a step)` with the constants of the tile.
-macro_rules! with_form {
-    ($tile:ident, $of_form:ident) => {
-        match ($tile.form.codes, $tile.form.step()) {
-            (CodeKind::Two, 16) => $of_form!(TWO, 16),
-            (CodeKind::Two, _) => $of_form!(TWO, 32),
-            (CodeKind::Three, 16) => $of_form!(THREE, 16),
-            (CodeKind::Three, _) => $of_form!(THREE, 32),
-            (CodeKind::Nibble, 32) => $of_form!(NIBBLE, 32),
-            (CodeKind::Table(_), 16) => $of_form!(TABLE, 16),
-            (CodeKind::Table(_), _) => $of_form!(TABLE, 32),
-            (CodeKind::Five, 32) => $of_form!(FIVE, 32),
-            (CodeKind::Six, 16) => $of_form!(SIX, 16),
-            (CodeKind::Six, _) => $of_form!(SIX, 32),
-            (CodeKind::Byte, 32) => $of_form!(BYTE, 32),
-            (kind, step) => unreachable!("no format has {kind:?} in steps of {step}"),
-        }
-    };
-}
 
 /// Eight rows of a tile, from `lane`, and some rows of activations: from `first`, of `stride` that
 /// are interleaved.
@@ -67,8 +48,11 @@ macro_rules! kernels {
                     let job = Job { tile, lane, first: rows.start, stride: chunk.rows() };
                     let len = rows.len();
                     macro_rules! of_form {
-                        ($kind:ident, $step:literal) => {
-                            with_rows!(len, half_tile::<$kind, $step>(&job, &chunk.int8, out))
+                        ($kind:ident, $step:literal, $scale:ident) => {
+                            with_rows!(
+                                len,
+                                half_tile::<$kind, $step, $scale>(&job, &chunk.int8, out)
+                            )
                         };
                     }
                     with_form!(tile, of_form);
@@ -82,7 +66,7 @@ macro_rules! kernels {
                 for lane in (0..TILE_ROWS).step_by(LANES) {
                     let job = Job { tile, lane, first: 0, stride: 1 };
                     macro_rules! of_form {
-                        ($kind:ident, $step:literal) => {
+                        ($kind:ident, $step:literal, $scale:ident) => {
                             rest_entries::<$kind, $step>(&job, &chunk.int8, out)
                         };
                     }
@@ -91,7 +75,7 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
+            fn half_tile<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
                 job: &Job<'_>,
                 int8: &Int8,
                 out: &mut [Lanes],
@@ -108,12 +92,13 @@ macro_rules! kernels {
                 {
                     if let Some(group) = step.group {
                         let group_sums = int8.group_sums(form.group);
-                        scale = start_group(job, group, (group_sums, num_groups), &mut acc);
+                        scale =
+                            start_group::<SCALE, R>(job, group, (group_sums, num_groups), &mut acc);
                         num_groups += 1;
                     }
                     let mut products = starts::<KIND, R>(job, seeds, sums);
                     let block = Block { codes: step.block, half: step.half, lane: job.lane };
-                    add_step::<KIND, STEP, R>(job, block, quads, &mut products);
+                    add_step::<KIND, STEP, SCALE, R>(job, block, quads, &mut products);
                     let x_scales = &int8.scales[s * STEP / BLOCK * rows + job.first..];
                     add_scaled(&mut acc, scale, products, x_scales);
                 }
@@ -141,9 +126,10 @@ macro_rules! kernels {
                         let seeds = &seeds[e * steps + half..];
                         let mut products = starts::<KIND, 1>(job, seeds, &[sum]);
                         let block = Block { codes, half, lane: job.lane };
-                        add_step::<KIND, STEP, 1>(job, block, quads, &mut products);
+                        add_step::<KIND, STEP, REST, 1>(job, block, quads, &mut products);
                         let group = (place.block * BLOCK + half * STEP) / tile.form.group;
-                        let scale = load_scales(tile.form.scale, tile.group(group), job.lane);
+                        let scale =
+                            load_scales::<REST>(tile.form.scale, tile.group(group), job.lane);
                         add_scaled(&mut acc, scale, products, &rest.scales()[e..]);
                     }
                     store(out, job.lane, acc[0]);
@@ -153,7 +139,7 @@ macro_rules! kernels {
             /// Adds `Σ code * activation` of one step for each row. `quads`: `[columns / 4][stride]`.
             #[inline]
             #[target_feature(enable = $features)]
-            fn add_step<const KIND: u8, const STEP: usize, const R: usize>(
+            fn add_step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
                 job: &Job<'_>,
                 block: Block<'_>,
                 quads: &[[i8; 4]],
@@ -220,7 +206,7 @@ fn add_products_dot(mut sums: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int3
 /// The scales of group `g`; its biases go to the sums.
 #[inline]
 #[target_feature(enable = "neon")]
-fn start_group<const R: usize>(
+fn start_group<const SCALE: u8, const R: usize>(
     job: &Job<'_>,
     group: Group<'_>,
     (group_sums, g): (&[f32], usize),
@@ -228,7 +214,7 @@ fn start_group<const R: usize>(
 ) -> Eight<float32x4_t> {
     let form = job.tile.form;
     if form.biased {
-        let bias = load_biases(form.scale, group, job.lane);
+        let bias = load_biases::<SCALE>(form.scale, group, job.lane);
         let sums = &group_sums[g * job.stride + job.first..][..R];
         for r in 0..R {
             for q in 0..2 {
@@ -236,14 +222,18 @@ fn start_group<const R: usize>(
             }
         }
     }
-    load_scales(form.scale, group, job.lane)
+    load_scales::<SCALE>(form.scale, group, job.lane)
 }
 
 /// The scales of eight rows of a group, from `lane`.
 #[inline]
 #[target_feature(enable = "neon")]
-fn load_scales(kind: ScaleKind, group: Group<'_>, lane: usize) -> Eight<float32x4_t> {
-    let codes = match kind {
+fn load_scales<const SCALE: u8>(
+    kind: ScaleKind,
+    group: Group<'_>,
+    lane: usize,
+) -> Eight<float32x4_t> {
+    let codes = match scale_kind::<SCALE>(kind) {
         ScaleKind::Float(ty) => return load_floats(ty, group.own, lane),
         ScaleKind::Bytes => load_eight(&group.own[lane..]),
         ScaleKind::Nibbles => vand_u8(load_eight(&group.own[lane..]), vdup_n_u8(15)),
@@ -254,9 +244,13 @@ fn load_scales(kind: ScaleKind, group: Group<'_>, lane: usize) -> Eight<float32x
 /// The biases of eight rows of a group, which has some, from `lane`.
 #[inline]
 #[target_feature(enable = "neon")]
-fn load_biases(kind: ScaleKind, group: Group<'_>, lane: usize) -> Eight<float32x4_t> {
+fn load_biases<const SCALE: u8>(
+    kind: ScaleKind,
+    group: Group<'_>,
+    lane: usize,
+) -> Eight<float32x4_t> {
     let own = &group.own[kind.bias_start()..];
-    let codes = match kind {
+    let codes = match scale_kind::<SCALE>(kind) {
         ScaleKind::Float(ty) => return load_floats(ty, own, lane),
         ScaleKind::Bytes => load_eight(&own[lane..]),
         ScaleKind::Nibbles => vshr_n_u8::<4>(load_eight(&own[lane..])),

@@ -3,30 +3,28 @@
 use std::arch::x86_64::*;
 
 use super::int8::load_line;
+use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
 use crate::quant::{BLOCK, CodeKind};
-
-/// Kinds of codes as constants, so that each is its own loop.
-pub(super) const TWO: u8 = 0;
-pub(super) const THREE: u8 = 1;
-pub(super) const NIBBLE: u8 = 2;
-pub(super) const TABLE: u8 = 3;
-pub(super) const FIVE: u8 = 4;
-pub(super) const SIX: u8 = 5;
-pub(super) const BYTE: u8 = 6;
 
 /// A step of a block.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
-    /// The planes of the block.
-    pub(super) codes: &'a [u8],
+    /// The planes from the first of the eight rows to their last line.
+    lines: &'a [u8],
     /// Which half the step is, if it is half a block.
-    pub(super) half: usize,
-    /// The first row.
-    pub(super) lane: usize,
+    half: usize,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// Rows from `lane` of the block `codes`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new<const KIND: u8>(codes: &'a [u8], half: usize, lane: usize) -> Self {
+        // This length is constant, so that one check serves all lines.
+        Self { lines: &codes[4 * lane..][..block_bytes(KIND) - LINE_BYTES / 2], half }
+    }
+
     /// The codes of eight columns, as bytes, before a table: the columns from `8 * PAIR` of the
     /// step, and four after them.
     #[inline]
@@ -34,7 +32,7 @@ impl Block<'_> {
     pub(super) fn pair<const KIND: u8, const STEP: usize, const PAIR: usize>(
         self,
     ) -> (__m256i, __m256i) {
-        let first = if STEP == BLOCK { 0 } else { self.half * (STEP / 8) };
+        let first = if STEP == BLOCK { 0 } else { self.half % 2 * (STEP / 8) };
         match KIND {
             BYTE => (self.line(2 * (first + PAIR)), self.line(2 * (first + PAIR) + 1)),
             TWO | THREE => {
@@ -72,7 +70,7 @@ impl Block<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn line(self, i: usize) -> __m256i {
-        load_line(&self.codes[i * LINE_BYTES + 4 * self.lane..])
+        load_line(&self.lines[i * LINE_BYTES..])
     }
 }
 

@@ -9,31 +9,12 @@ use std::ops::Range;
 
 use russet_tensor::FloatType;
 
-use super::codes::{self, BYTE, Block, FIVE, NIBBLE, SIX, TABLE, THREE, TWO};
+use super::codes::{self, Block};
 use super::{LANES, with_rows};
+use crate::matmul::forms::*;
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{Group, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind, ScaleKind};
-
-/// Calls `$of_form!(kind, columns of a step)` with the constants of the tile.
-macro_rules! with_form {
-    ($tile:ident, $of_form:ident) => {
-        match ($tile.form.codes, $tile.form.step()) {
-            (CodeKind::Two, 16) => $of_form!(TWO, 16),
-            (CodeKind::Two, _) => $of_form!(TWO, 32),
-            (CodeKind::Three, 16) => $of_form!(THREE, 16),
-            (CodeKind::Three, _) => $of_form!(THREE, 32),
-            (CodeKind::Nibble, 32) => $of_form!(NIBBLE, 32),
-            (CodeKind::Table(_), 16) => $of_form!(TABLE, 16),
-            (CodeKind::Table(_), _) => $of_form!(TABLE, 32),
-            (CodeKind::Five, 32) => $of_form!(FIVE, 32),
-            (CodeKind::Six, 16) => $of_form!(SIX, 16),
-            (CodeKind::Six, _) => $of_form!(SIX, 32),
-            (CodeKind::Byte, 32) => $of_form!(BYTE, 32),
-            (kind, step) => unreachable!("no format has {kind:?} in steps of {step}"),
-        }
-    };
-}
 
 /// `out[r]` = the products of the tile with the first codes of row `r` of the chunk, for each of
 /// `rows`.
@@ -43,8 +24,8 @@ pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, rows: Range<usize>, out: &
         let job = Job { tile, lane, first: rows.start, stride: chunk.rows() };
         let len = rows.len();
         macro_rules! of_form {
-            ($kind:ident, $step:literal) => {
-                with_rows!(len, half_tile::<$kind, $step>(&job, &chunk.int8, out))
+            ($kind:ident, $step:literal, $scale:ident) => {
+                with_rows!(len, half_tile::<$kind, $step, $scale>(&job, &chunk.int8, out))
             };
         }
         with_form!(tile, of_form);
@@ -57,7 +38,7 @@ pub(super) fn rest(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     for lane in (0..TILE_ROWS).step_by(LANES) {
         let job = Job { tile, lane, first: 0, stride: 1 };
         macro_rules! of_form {
-            ($kind:ident, $step:literal) => {
+            ($kind:ident, $step:literal, $scale:ident) => {
                 rest_entries::<$kind, $step>(&job, &chunk.int8, out)
             };
         }
@@ -74,8 +55,10 @@ struct Job<'a> {
     stride: usize,
 }
 
+// Each alone has the registers for itself.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
+fn half_tile<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
     job: &Job<'_>,
     int8: &Int8,
     out: &mut [Lanes],
@@ -89,19 +72,19 @@ fn half_tile<const KIND: u8, const STEP: usize, const R: usize>(
     let mut scale = _mm256_setzero_ps();
     for (s, ((step, quads), seeds)) in job.tile.steps().zip(quads).zip(seeds).enumerate() {
         if let Some(group) = step.group {
-            scale = load_scales(form.scale, group, job.lane);
+            scale = load_scales::<SCALE>(form.scale, group, job.lane);
             if form.biased
                 && let Some(sums) = group_sums.next()
             {
-                let bias = load_biases(form.scale, group, job.lane);
+                let bias = load_biases::<SCALE>(form.scale, group, job.lane);
                 let sums = &sums[first..][..R];
                 for r in 0..R {
                     acc[r] = _mm256_fmadd_ps(bias, _mm256_set1_ps(sums[r]), acc[r]);
                 }
             }
         }
-        let block = Block { codes: step.block, half: step.half, lane: job.lane };
-        let sums = add_step::<KIND, STEP, R>(job, block, quads, tables);
+        let block = Block::new::<KIND>(step.block, step.half, job.lane);
+        let sums = add_step::<KIND, STEP, SCALE, R>(job, block, quads, tables);
         let x_scales = &int8.scales[s * STEP / BLOCK * rows + first..];
         add_scaled(&mut acc, scale, sums, (&seeds[first..], x_scales));
     }
@@ -123,9 +106,9 @@ fn rest_entries<const KIND: u8, const STEP: usize>(job: &Job<'_>, int8: &Int8, o
         let quads = rest.codes()[e].as_chunks::<4>().0.chunks_exact(STEP / 4);
         for (half, quads) in quads.enumerate() {
             let group = tile.group((place.block * BLOCK + half * STEP) / tile.form.group);
-            let scale = load_scales(tile.form.scale, group, job.lane);
-            let block = Block { codes, half, lane: job.lane };
-            let sums = add_step::<KIND, STEP, 1>(job, block, quads, tables);
+            let scale = load_scales::<REST>(tile.form.scale, group, job.lane);
+            let block = Block::new::<KIND>(codes, half, job.lane);
+            let sums = add_step::<KIND, STEP, REST, 1>(job, block, quads, tables);
             let scaling = (&seeds[e * steps + half..], &rest.scales()[e..]);
             add_scaled(&mut acc, scale, sums, scaling);
         }
@@ -153,7 +136,7 @@ fn add_scaled<const R: usize>(
 /// `Σ code * activation` of one step, for each row. `quads`: `[columns / 4][stride]`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_step<const KIND: u8, const STEP: usize, const R: usize>(
+fn add_step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
     job: &Job<'_>,
     block: Block<'_>,
     quads: &[[i8; 4]],
@@ -231,8 +214,8 @@ fn add_products(sums: __m256i, codes: __m256i, quad: [i8; 4]) -> __m256i {
 /// The scales of eight rows of a group, from `lane`.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn load_scales(kind: ScaleKind, group: Group<'_>, lane: usize) -> __m256 {
-    let codes = match kind {
+fn load_scales<const SCALE: u8>(kind: ScaleKind, group: Group<'_>, lane: usize) -> __m256 {
+    let codes = match scale_kind::<SCALE>(kind) {
         ScaleKind::Float(ty) => return load_floats(ty, group.own, lane),
         ScaleKind::Bytes => load_eight(&group.own[lane..]),
         ScaleKind::Nibbles => _mm_and_si128(load_eight(&group.own[lane..]), _mm_set1_epi8(15)),
@@ -243,9 +226,9 @@ fn load_scales(kind: ScaleKind, group: Group<'_>, lane: usize) -> __m256 {
 /// The biases of eight rows of a group, which has some, from `lane`.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn load_biases(kind: ScaleKind, group: Group<'_>, lane: usize) -> __m256 {
+fn load_biases<const SCALE: u8>(kind: ScaleKind, group: Group<'_>, lane: usize) -> __m256 {
     let own = &group.own[kind.bias_start()..];
-    let codes = match kind {
+    let codes = match scale_kind::<SCALE>(kind) {
         ScaleKind::Float(ty) => return load_floats(ty, own, lane),
         ScaleKind::Bytes => load_eight(&own[lane..]),
         ScaleKind::Nibbles => {

@@ -2,30 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
 use crate::quant::{BLOCK, CodeKind};
-
-/// Kinds of codes as constants, so that each is its own loop.
-pub(super) const TWO: u8 = 0;
-pub(super) const THREE: u8 = 1;
-pub(super) const NIBBLE: u8 = 2;
-pub(super) const TABLE: u8 = 3;
-pub(super) const FIVE: u8 = 4;
-pub(super) const SIX: u8 = 5;
-pub(super) const BYTE: u8 = 6;
-
-/// Bytes of the codes of a block.
-pub(super) const fn block_bytes(kind: u8) -> usize {
-    let bits = match kind {
-        TWO => 2,
-        THREE => 3,
-        NIBBLE | TABLE => 4,
-        FIVE => 5,
-        SIX => 6,
-        _ => 8,
-    };
-    bits * LINE_BYTES
-}
 
 /// A step of a block.
 #[derive(Clone, Copy)]
@@ -47,7 +26,7 @@ impl Block<'_> {
         self,
         table: __m512i,
     ) -> (__m512i, __m512i) {
-        let first = if STEP == BLOCK { 0 } else { self.half * (STEP / 8) };
+        let first = if STEP == BLOCK { 0 } else { self.half % 2 * (STEP / 8) };
         match KIND {
             BYTE => (self.line(2 * (first + PAIR)), self.line(2 * (first + PAIR) + 1)),
             TWO | THREE => {

@@ -4,55 +4,12 @@ use std::arch::x86_64::*;
 
 use russet_tensor::FloatType;
 
-use super::codes::{
-    BYTE, Block, FIVE, NIBBLE, SIX, TABLE, THREE, TWO, block_bytes, prefetch, table,
-};
+use super::codes::{Block, prefetch, table};
 use super::with_rows;
+use crate::matmul::forms::*;
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{Group, LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind, ScaleKind};
-
-/// Calls `$of_form!(kind of codes, columns of a step, kind of scales)` with the constants of the
-/// tile.
-macro_rules! with_form {
-    ($tile:ident, $of_form:ident) => {
-        match ($tile.form.codes, $tile.form.step(), $tile.form.scale) {
-            (CodeKind::Two, 16, ScaleKind::Nibbles) => $of_form!(TWO, 16, NIBBLES),
-            (CodeKind::Two, 32, ScaleKind::Float(_)) => $of_form!(TWO, 32, FLOATS),
-            (CodeKind::Three, 16, ScaleKind::Bytes) => $of_form!(THREE, 16, BYTES),
-            (CodeKind::Three, 32, ScaleKind::Float(_)) => $of_form!(THREE, 32, FLOATS),
-            (CodeKind::Nibble, 32, ScaleKind::Float(_)) => $of_form!(NIBBLE, 32, FLOATS),
-            (CodeKind::Nibble, 32, ScaleKind::Bytes) => $of_form!(NIBBLE, 32, BYTES),
-            (CodeKind::Table(_), 16, ScaleKind::Float(_)) => $of_form!(TABLE, 16, FLOATS),
-            (CodeKind::Table(_), 32, ScaleKind::Float(_)) => $of_form!(TABLE, 32, FLOATS),
-            (CodeKind::Table(_), 32, ScaleKind::Bytes) => $of_form!(TABLE, 32, BYTES),
-            (CodeKind::Five, 32, ScaleKind::Float(_)) => $of_form!(FIVE, 32, FLOATS),
-            (CodeKind::Five, 32, ScaleKind::Bytes) => $of_form!(FIVE, 32, BYTES),
-            (CodeKind::Six, 16, ScaleKind::Bytes) => $of_form!(SIX, 16, BYTES),
-            (CodeKind::Six, 32, ScaleKind::Float(_)) => $of_form!(SIX, 32, FLOATS),
-            (CodeKind::Byte, 32, ScaleKind::Float(_)) => $of_form!(BYTE, 32, FLOATS),
-            form => unreachable!("no format has the form {form:?}"),
-        }
-    };
-}
-
-/// Kinds of scales as constants.
-const FLOATS: u8 = 0;
-const BYTES: u8 = 1;
-const NIBBLES: u8 = 2;
-/// In their place, for what second codes use.
-const REST: u8 = 3;
-
-/// The kind of a tile's scales, as a constant as far as it is one.
-#[inline]
-const fn scale_kind<const SCALE: u8>(kind: ScaleKind) -> ScaleKind {
-    match (SCALE, kind) {
-        (FLOATS, ScaleKind::Float(ty)) => ScaleKind::Float(ty),
-        (BYTES, ScaleKind::Bytes) => ScaleKind::Bytes,
-        (NIBBLES, ScaleKind::Nibbles) => ScaleKind::Nibbles,
-        _ => panic!("the kernel of another form"),
-    }
-}
 
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
@@ -63,8 +20,19 @@ const FEW_AHEAD_BYTES: usize = 4096;
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
 pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     macro_rules! of_form {
+        ($kind:ident, 32, FLOATS) => {
+            match (chunk.rows(), tile.layout.strip_blocks) {
+                (1, 1) => tile_rows::<$kind, 32, FLOATS, 1, 1>(tile, chunk, out),
+                (1, 2) => tile_rows::<$kind, 32, FLOATS, 2, 1>(tile, chunk, out),
+                (1, 4) => tile_rows::<$kind, 32, FLOATS, 4, 1>(tile, chunk, out),
+                (rows, _) => with_rows!(rows, tile_rows::<$kind, 32, FLOATS, 0>(tile, chunk, out)),
+            }
+        };
+        ($kind:ident, 16, FLOATS) => {
+            with_rows!(chunk.rows(), tile_rows::<$kind, 16, FLOATS, 1>(tile, chunk, out))
+        };
         ($kind:ident, $step:literal, $scale:ident) => {
-            with_rows!(chunk.rows(), tile_rows::<$kind, $step, $scale>(tile, chunk, out))
+            with_rows!(chunk.rows(), tile_rows::<$kind, $step, $scale, 8>(tile, chunk, out))
         };
     }
     with_form!(tile, of_form);
@@ -81,9 +49,16 @@ pub(super) fn rest(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     with_form!(tile, of_form);
 }
 
-/// `STEP`: columns of an integer sum.
+/// `STEP`: columns of an integer sum. `STRIP`: blocks of a strip if not zero, which spares one row
+/// much of the counting.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
-fn tile_rows<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
+fn tile_rows<
+    const KIND: u8,
+    const STEP: usize,
+    const SCALE: u8,
+    const STRIP: usize,
+    const R: usize,
+>(
     tile: &IntTile<'_>,
     chunk: &Chunk,
     out: &mut [Lanes],
@@ -100,19 +75,23 @@ fn tile_rows<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>
         bytes: layout.group_bytes,
         sums: int8.group_sums(form.group),
     };
-    let ahead = if R <= FEW_ROWS { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
+    let is_soon_there = R <= FEW_ROWS && KIND != BYTE;
+    let ahead = if is_soon_there { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [_mm512_setzero_ps(); R];
-    let mut x_scales = int8.scales.chunks_exact(R);
-    for strip in tile.bytes.chunks_exact(layout.strip_bytes()) {
+    let strip_blocks = if STRIP == 0 { layout.strip_blocks } else { STRIP };
+    let codes_bytes = strip_blocks * block_bytes(KIND);
+    let strips = tile.bytes.chunks_exact(layout.header_bytes + codes_bytes);
+    for (strip, x_scales) in strips.zip(int8.scales.chunks_exact(strip_blocks * R)) {
         let (header, codes) = strip.split_at(layout.header_bytes);
+        let codes = &codes[..codes_bytes];
         for line in header.chunks_exact(LINE_BYTES) {
             prefetch(line, ahead);
         }
         let (units, mut header) = header.split_at(layout.unit_bytes);
         let units = groups.load_units(units);
         let mut scale = _mm512_setzero_ps();
-        let blocks = codes.chunks_exact(block_bytes(KIND)).zip(&mut x_scales);
+        let blocks = codes.chunks_exact(block_bytes(KIND)).zip(x_scales.chunks_exact(R));
         for (b, (codes, x_scales)) in blocks.enumerate() {
             for half in 0..BLOCK / STEP {
                 if b + half == 0 || is_scale_of_block {
@@ -284,8 +263,7 @@ fn load_quarter_line(bytes: &[u8]) -> __m128i {
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
-/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`. `SCALE`
-/// makes it a function with one caller, so that it is inlined and the sums stay in registers.
+/// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
