@@ -156,34 +156,48 @@ impl IntTile<'_> {
         }
     }
 
-    /// The header and the codes of the strip of block `b`.
+    /// The strip of block `b`, as header and codes, and which of its blocks it is. Strips and groups
+    /// are powers of two: a division would take as long as a product with a block.
     #[inline(always)]
-    fn strip(&self, b: usize) -> (&[u8], &[u8]) {
-        let start = b / self.layout.strip_blocks * self.layout.strip_bytes();
-        self.bytes[start..start + self.layout.strip_bytes()].split_at(self.layout.header_bytes)
+    fn strip(&self, b: usize) -> (&[u8], &[u8], usize) {
+        let (layout, blocks) = (&self.layout, self.layout.strip_blocks);
+        let start = (b >> blocks.trailing_zeros()) * layout.strip_bytes();
+        let strip = &self.bytes[start..start + layout.strip_bytes()];
+        let (header, codes) = strip.split_at(layout.header_bytes);
+        (header, codes, b & (blocks - 1))
     }
 
     /// The planes of the codes of block `b`.
     #[inline(always)]
     pub(crate) fn block(&self, b: usize) -> &[u8] {
-        let first = b % self.layout.strip_blocks * self.layout.block_bytes;
-        &self.strip(b).1[first..first + self.layout.block_bytes]
+        let (_, codes, b) = self.strip(b);
+        &codes[b * self.layout.block_bytes..][..self.layout.block_bytes]
     }
 
-    /// The stored scales and biases of group `g`.
+    /// The planes of the codes of block `b`, the units of its scales, and the stored scales and
+    /// biases of its groups.
     #[inline(always)]
-    pub(crate) fn group(&self, g: usize) -> Group<'_> {
-        let groups_of_strip = self.layout.strip_blocks * BLOCK / self.form.group;
-        let header = self.strip(g * self.form.group / BLOCK).0;
+    pub(crate) fn block_and_groups(&self, b: usize) -> (&[u8], &[u8], &[u8]) {
+        let (header, codes, b) = self.strip(b);
         let (units, groups) = header.split_at(self.layout.unit_bytes);
-        let own = &groups[g % groups_of_strip * self.layout.group_bytes..];
-        Group { units, own: &own[..self.layout.group_bytes] }
+        let g = (b * BLOCK) >> self.form.group.trailing_zeros();
+        let codes = &codes[b * self.layout.block_bytes..];
+        (codes, units, &groups[g * self.layout.group_bytes..])
+    }
+
+    /// The stored scales and biases of the group of column `col`.
+    #[inline(always)]
+    pub(crate) fn group_at(&self, col: usize) -> Group<'_> {
+        let (header, _, b) = self.strip(col / BLOCK);
+        let (units, groups) = header.split_at(self.layout.unit_bytes);
+        let g = (b * BLOCK + col % BLOCK) >> self.form.group.trailing_zeros();
+        Group { units, own: &groups[g * self.layout.group_bytes..][..self.layout.group_bytes] }
     }
 
     /// The 16 scales and the 16 biases (zero where the form has none) of group `g`.
     #[inline(always)]
     pub(crate) fn scales_of(&self, g: usize) -> ([f32; TILE_ROWS], [f32; TILE_ROWS]) {
-        scales::read(&self.form, self.group(g))
+        scales::read(&self.form, self.group_at(g * self.form.group))
     }
 
     /// The codes of the columns from `4 * q`, through the table, a word of four bytes a row.

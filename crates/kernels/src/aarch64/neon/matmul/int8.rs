@@ -127,9 +127,8 @@ macro_rules! kernels {
                         let mut products = starts::<KIND, 1>(job, seeds, &[sum]);
                         let block = Block { codes, half, lane: job.lane };
                         add_step::<KIND, STEP, REST, 1>(job, block, quads, &mut products);
-                        let group = (place.block * BLOCK + half * STEP) / tile.form.group;
-                        let scale =
-                            load_scales::<REST>(tile.form.scale, tile.group(group), job.lane);
+                        let group = tile.group_at(place.block * BLOCK + half * STEP);
+                        let scale = load_scales::<REST>(tile.form.scale, group, job.lane);
                         add_scaled(&mut acc, scale, products, &rest.scales()[e..]);
                     }
                     store(out, job.lane, acc[0]);

@@ -105,7 +105,7 @@ fn rest_entries<const KIND: u8, const STEP: usize>(job: &Job<'_>, int8: &Int8, o
         let codes = tile.block(place.block);
         let quads = rest.codes()[e].as_chunks::<4>().0.chunks_exact(STEP / 4);
         for (half, quads) in quads.enumerate() {
-            let group = tile.group((place.block * BLOCK + half * STEP) / tile.form.group);
+            let group = tile.group_at(place.block * BLOCK + half * STEP);
             let scale = load_scales::<REST>(tile.form.scale, group, job.lane);
             let block = Block::new::<KIND>(codes, half, job.lane);
             let sums = add_step::<KIND, STEP, REST, 1>(job, block, quads, tables);

@@ -25,6 +25,7 @@ pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
                 (1, 1) => tile_rows::<$kind, 32, FLOATS, 1, 1>(tile, chunk, out),
                 (1, 2) => tile_rows::<$kind, 32, FLOATS, 2, 1>(tile, chunk, out),
                 (1, 4) => tile_rows::<$kind, 32, FLOATS, 4, 1>(tile, chunk, out),
+                (rows, 1) => with_rows!(rows, tile_rows::<$kind, 32, FLOATS, 1>(tile, chunk, out)),
                 (rows, _) => with_rows!(rows, tile_rows::<$kind, 32, FLOATS, 0>(tile, chunk, out)),
             }
         };
@@ -85,8 +86,10 @@ fn tile_rows<
     for (strip, x_scales) in strips.zip(int8.scales.chunks_exact(strip_blocks * R)) {
         let (header, codes) = strip.split_at(layout.header_bytes);
         let codes = &codes[..codes_bytes];
-        for line in header.chunks_exact(LINE_BYTES) {
-            prefetch(line, ahead);
+        if SCALE != FLOATS {
+            for line in header.chunks_exact(LINE_BYTES) {
+                prefetch(line, ahead);
+            }
         }
         let (units, mut header) = header.split_at(layout.unit_bytes);
         let units = groups.load_units(units);
@@ -99,7 +102,7 @@ fn tile_rows<
                 }
                 let (quads, seeds) = stream.step();
                 let block = Block { codes, half, ahead: Some(ahead) };
-                let sums = step::<KIND, STEP, SCALE, R>(block, quads, seeds, table);
+                let sums = step::<KIND, STEP, SCALE, STRIP, R>(block, quads, seeds, table);
                 acc = add_scaled(acc, scale, sums, x_scales);
             }
         }
@@ -138,15 +141,17 @@ fn rest_entries<const KIND: u8, const STEP: usize>(
     let (codes, scales) = (rest.codes(), rest.scales());
     let seeds = int8.rest_seeds(form.offset, STEP);
     for (e, place) in rest.places.iter().enumerate() {
-        let lines = &tile.block(place.block)[..block_bytes(KIND)];
+        let (lines, units, groups) = tile.block_and_groups(place.block);
+        let lines = &lines[..block_bytes(KIND)];
         let out = &mut out[place.row];
         let mut acc = [load(out)];
         for half in 0..steps {
-            let group = tile.group((place.block * BLOCK + half * STEP) / form.group);
-            let scale = load_scales(form.scale, group);
+            let own = &groups[half * tile.layout.group_bytes..];
+            let scale = load_scales(form.scale, Group { units, own });
             let quads = &codes[e].as_chunks::<4>().0[half * STEP / 4..][..STEP / 4];
             let block = Block { codes: lines, half, ahead: None };
-            let sums = step::<KIND, STEP, REST, 1>(block, quads, &[seeds[e * steps + half]], table);
+            let seed = &[seeds[e * steps + half]];
+            let sums = step::<KIND, STEP, REST, 0, 1>(block, quads, seed, table);
             acc = add_scaled(acc, scale, sums, &[scales[e]]);
         }
         store(out, acc[0]);
@@ -266,7 +271,7 @@ fn load_quarter_line(bytes: &[u8]) -> __m128i {
 /// `seed + Σ code * activation` of one step, for each row. `quads`: `[columns / 4][row]`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
+fn step<const KIND: u8, const STEP: usize, const SCALE: u8, const STRIP: usize, const R: usize>(
     block: Block<'_>,
     quads: &[[i8; 4]],
     seeds: &[i32],
