@@ -33,7 +33,9 @@ impl Block<'_> {
         table: uint8x16_t,
     ) -> [int8x16_t; 2] {
         let first = if STEP == BLOCK { 0 } else { self.half % 2 * (STEP / 8) };
-        let line = |i| &self.codes[i * LINE_BYTES + 4 * self.lane + 16 * q..];
+        // This length is constant, so that one check serves all lines.
+        let codes = &self.codes[4 * self.lane + 16 * q..][..block_bytes(KIND) - 48];
+        let line = |i| &codes[i * LINE_BYTES..];
         let [low, high] = match KIND {
             BYTE => {
                 let i = 2 * (first + PAIR);
