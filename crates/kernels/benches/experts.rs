@@ -1,8 +1,8 @@
 //! Products of experts with the tokens routed to them, at the shapes of Qwen3-30B-A3B: 128 experts
 //! of which each token takes 8, 2048 to 768 columns, affine 4-bit in groups of 64.
 //!
-//! `cargo bench -p russet-kernels --bench experts` prints, for each ISA and number of threads, bytes
-//! a second for one token and operations a second for many, best of several runs.
+//! `cargo bench -p russet-kernels --bench experts` prints, for each ISA and number of threads,
+//! bytes a second for one token and operations a second for many, best of several runs.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};

@@ -9,7 +9,8 @@ use crate::pair::Pair;
 
 /// One vector register of `f32` of an instruction set; a value proves that the CPU has it.
 ///
-/// Every method but the two of the softmax inlines into a function compiled for that instruction set.
+/// Every method but the two of the softmax inlines into a function compiled for that instruction
+/// set.
 pub(crate) trait Lanes: Copy {
     /// `WIDTH` floats.
     type Vector: Copy;

@@ -268,7 +268,8 @@ const MIN_MAGNITUDE: f32 = 128.0 * f32::MIN_POSITIVE;
 /// Adding this rounds a small float to an integer, half to even, in its low bits.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// Sets `out`, which is empty, to the blocks of `x`, whole blocks of 32. Compiled for each ISA, with equal results.
+/// Sets `out`, which is empty, to the blocks of `x`, whole blocks of 32. Compiled for each ISA,
+/// with equal results.
 #[inline(always)]
 pub(crate) fn quantize(x: &[f32], out: &mut RowCodes) {
     for x in x.as_chunks::<BLOCK>().0 {

@@ -119,6 +119,10 @@ pub struct IntTile<'a> {
     pub(crate) bytes: &'a [u8],
     /// How far ahead of its use a line should be fetched: left to itself, the CPU fetches while it
     /// multiplies only in part.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "other kernels leave it to the CPU")
+    )]
     pub(crate) ahead: usize,
 }
 
@@ -156,8 +160,8 @@ impl IntTile<'_> {
         }
     }
 
-    /// The strip of block `b`, as header and codes, and which of its blocks it is. Strips and groups
-    /// are powers of two: a division would take as long as a product with a block.
+    /// The strip of block `b`, as header and codes, and which of its blocks it is. Strips and
+    /// groups are powers of two: a division would take as long as a product with a block.
     #[inline(always)]
     fn strip(&self, b: usize) -> (&[u8], &[u8], usize) {
         let (layout, blocks) = (&self.layout, self.layout.strip_blocks);
