@@ -27,8 +27,8 @@ mod x86_64;
 pub use arena::{AlignedBytes, Arena};
 pub use attention::{Attention, AttentionArgs, AttentionRow, attention};
 pub use elementwise::{
-    Activation, Elementwise, HeadShape, RmsNorm, RopePairing, RopeTable, add_bias, add_scaled,
-    argmax, gated, rms_norm, rms_norm_in_place, rope, scale, softcap,
+    Activation, Elementwise, HeadShape, Largest, LogitKernels, RmsNorm, RopePairing, RopeTable,
+    Share, add_bias, add_scaled, gated, rms_norm, rms_norm_in_place, rope, scale, softcap,
 };
 pub use error::Error;
 pub use executor::Executor;

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use russet_kernels::{
-    Activation, Executor, RopePairing, RopeTable, add_bias, add_scaled, argmax, available, gated,
-    rms_norm, rms_norm_in_place, rope, scale, softcap,
+    Activation, Executor, RopePairing, RopeTable, add_bias, add_scaled, available, gated, rms_norm,
+    rms_norm_in_place, rope, scale, softcap,
 };
 
 const LENS: std::ops::RangeInclusive<usize> = 0..=257;
@@ -179,19 +179,6 @@ fn sums_and_factors_agree() {
             add_bias(exec, &mut x, &bias);
             x
         });
-    }
-}
-
-#[test]
-fn argmax_is_the_first_of_the_largest() {
-    assert_eq!(argmax(&[]), 0);
-    assert_eq!(argmax(&[f32::NAN, f32::NEG_INFINITY, -1.0, f32::NAN, -1.0]), 2);
-    for len in 1..=257 {
-        let mut x = floats(len, 11);
-        let at = len * 7 % len.max(3) % len;
-        x[at] = 9.0;
-        *x.last_mut().unwrap() = 9.0;
-        assert_eq!(argmax(&x), at, "{len}");
     }
 }
 

@@ -4,12 +4,16 @@
 //! the same bits; a row's result does not depend on the other rows.
 
 pub(crate) mod compiled;
+pub(crate) mod logits;
 pub(crate) mod math;
 mod parallel;
+
+use std::ops::Range;
 
 use crate::Executor;
 
 pub(crate) use compiled::elementwise_methods;
+pub use logits::{Largest, LogitKernels, Share};
 
 /// Root-mean-square norm of rows: `x / sqrt(mean(x²) + eps) · weight`.
 #[derive(Debug, Clone, Copy)]
@@ -162,12 +166,8 @@ pub fn softcap(exec: &Executor, x: &mut [f32], cap: f32) {
     parallel::for_rows(exec, x, 1, |_, x| kernels.softcap(x, cap));
 }
 
-/// The index of the largest element: the first of equals, 0 if there is none. NaN is never largest.
-pub fn argmax(x: &[f32]) -> usize {
-    crate::scalar::elementwise::argmax(x)
-}
-
-/// The elementwise kernels of one ISA. Lengths are checked by the functions of the same names.
+/// The elementwise kernels of one ISA. Lengths are checked by the functions of the same names and
+/// by the methods of [`LogitKernels`].
 pub trait Elementwise {
     /// See [`rms_norm`].
     fn rms_norm(&self, norm: &RmsNorm<'_>, x: &[f32], out: &mut [f32]);
@@ -185,4 +185,14 @@ pub trait Elementwise {
     fn scale(&self, x: &mut [f32], factor: f32);
     /// See [`softcap`].
     fn softcap(&self, x: &mut [f32], cap: f32);
+    /// See [`LogitKernels::argmax`].
+    fn argmax(&self, x: &[f32]) -> Largest;
+    /// See [`LogitKernels::weigh`].
+    fn weigh(&self, x: &[f32], max: f32, factor: f32, out: &mut [f32]);
+    /// See [`LogitKernels::share`].
+    fn share(&self, x: &[f32], least: f32) -> Share;
+    /// See [`LogitKernels::indices_in`].
+    fn indices_in(&self, x: &[f32], range: &Range<f32>, out: &mut [u32]) -> usize;
+    /// See [`LogitKernels::position_above`].
+    fn position_above(&self, x: &[f32], floor: f32) -> Option<usize>;
 }

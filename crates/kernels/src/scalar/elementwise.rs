@@ -1,11 +1,13 @@
 //! Elementwise operations: the definitions, which every instruction set compiles for itself.
 
-use crate::elementwise::math::{NUM_LANES, fold_lanes, gelu, gelu_tanh, larger, silu};
+use std::ops::Range;
+
+use crate::elementwise::math::{NUM_LANES, fold_lanes, gelu, gelu_tanh, silu};
 use crate::elementwise::{
-    Activation, Elementwise, HeadShape, RmsNorm, RopePairing, RopeTable, math,
+    Activation, Elementwise, HeadShape, Largest, RmsNorm, RopePairing, RopeTable, Share, math,
 };
 
-use super::Scalar;
+use super::{Scalar, logits};
 
 #[inline(always)]
 pub(crate) fn rms_norm(norm: &RmsNorm<'_>, x: &[f32], out: &mut [f32]) {
@@ -132,18 +134,6 @@ pub(crate) fn softcap(x: &mut [f32], cap: f32) {
     }
 }
 
-pub(crate) fn argmax(x: &[f32]) -> usize {
-    let mut lanes = [f32::NEG_INFINITY; NUM_LANES];
-    let (parts, rest) = x.as_chunks::<NUM_LANES>();
-    for part in parts {
-        for (lane, &x) in lanes.iter_mut().zip(part) {
-            *lane = larger(*lane, x);
-        }
-    }
-    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| larger(max, x));
-    x.iter().position(|&x| x == max).unwrap_or(0)
-}
-
 impl Elementwise for Scalar {
     fn rms_norm(&self, norm: &RmsNorm<'_>, x: &[f32], out: &mut [f32]) {
         rms_norm(norm, x, out);
@@ -175,5 +165,25 @@ impl Elementwise for Scalar {
 
     fn softcap(&self, x: &mut [f32], cap: f32) {
         softcap(x, cap);
+    }
+
+    fn argmax(&self, x: &[f32]) -> Largest {
+        logits::argmax(x)
+    }
+
+    fn weigh(&self, x: &[f32], max: f32, factor: f32, out: &mut [f32]) {
+        logits::weigh(x, max, factor, out);
+    }
+
+    fn share(&self, x: &[f32], least: f32) -> Share {
+        logits::share(x, least)
+    }
+
+    fn indices_in(&self, x: &[f32], range: &Range<f32>, out: &mut [u32]) -> usize {
+        logits::indices_in(x, range, out)
+    }
+
+    fn position_above(&self, x: &[f32], floor: f32) -> Option<usize> {
+        logits::position_above(x, floor)
     }
 }

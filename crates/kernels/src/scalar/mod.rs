@@ -2,6 +2,7 @@
 
 mod attention;
 pub(crate) mod elementwise;
+pub(crate) mod logits;
 pub(crate) mod matmul;
 
 use crate::{Isa, Kernels};

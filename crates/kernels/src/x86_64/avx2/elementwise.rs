@@ -1,7 +1,8 @@
 //! Elementwise operations, compiled for AVX2.
 
 use crate::elementwise::{
-    Activation, Elementwise, HeadShape, RmsNorm, RopePairing, RopeTable, elementwise_methods,
+    Activation, Elementwise, HeadShape, Largest, RmsNorm, RopePairing, RopeTable, Share,
+    elementwise_methods,
 };
 
 use super::Avx2;
