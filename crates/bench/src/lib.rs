@@ -6,7 +6,6 @@
 //! device and no file; what a token costs comes in as [`Costs`]. Start reading at [`Bench::run`].
 #![forbid(unsafe_code)]
 
-mod argmax;
 mod bandwidth;
 mod error;
 mod grid;

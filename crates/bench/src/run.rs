@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use russet_decoder::{Model, ModelError, ModelInfo, TokenId};
+use russet_kernels::LogitKernels;
 
-use crate::argmax::argmax;
 use crate::bandwidth::ReadProbe;
 use crate::sequences::{Logits, Sequences, blocks_of_each};
 use crate::{Costs, Error, Kind, Row, Test};
@@ -129,16 +129,25 @@ impl<'a> Bench<'a> {
     fn decode(&mut self, test: &Test) -> Result<(), Error> {
         let first = |sequence| self.sequences.token(sequence, test.depth);
         let mut tokens: Vec<TokenId> = (0..test.batch).map(first).collect();
-        let vocab_len = self.model.info().vocab_len;
+        let (vocab_len, kernels) = (self.model.info().vocab_len, LogitKernels::best());
         for cached_len in test.depth..test.num_slots() {
             let logits = self.sequences.decode(self.model, &tokens, cached_len);
             let logits = logits.map_err(|source| step_error(test, source))?;
-            let best: Option<Vec<TokenId>> = logits.chunks_exact(vocab_len).map(argmax).collect();
+            let likeliest = |logits| likeliest(kernels, logits);
+            let best: Option<Vec<TokenId>> =
+                logits.chunks_exact(vocab_len).map(likeliest).collect();
             let (name, num_tokens) = (|| test.to_string(), cached_len + 1);
             tokens = best.ok_or_else(|| Error::Logits { test: name(), num_tokens })?;
         }
         Ok(())
     }
+}
+
+/// The first of the highest logits; `None` where none is finite.
+fn likeliest(kernels: LogitKernels, logits: &[f32]) -> Option<TokenId> {
+    let largest = kernels.argmax(logits);
+    let id = u32::try_from(largest.index).expect("vocabularies are below 2^32 tokens");
+    largest.value.is_finite().then_some(TokenId(id))
 }
 
 /// Bytes of KV cache that the rows need: all of them run in one cache.

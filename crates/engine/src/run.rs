@@ -8,7 +8,7 @@ use russet_decoder::{Batch, Model, ModelOutput, SequenceId};
 
 use crate::event::EventSender;
 use crate::handle::Place;
-use crate::sampler::{Choice, Sampler};
+use crate::sampler::{Choice, Sampler, Scratch};
 use crate::scheduler::{Cached, Schedule, Scheduler};
 use crate::sequence::Sequence;
 use crate::{BadLogits, Event, FinishReason, Request, SequenceError, Token, Usage};
@@ -37,6 +37,7 @@ pub(crate) struct Worker {
     model: Box<dyn Model>,
     scheduler: Scheduler,
     clients: BTreeMap<SequenceId, Client>,
+    scratch: Scratch,
     next_id: u64,
     aborting: bool,
 }
@@ -71,7 +72,8 @@ pub(crate) fn run(mut worker: Worker, commands: &Receiver<Command>) {
 
 impl Worker {
     pub(crate) fn new(model: Box<dyn Model>, scheduler: Scheduler) -> Self {
-        Self { model, scheduler, clients: BTreeMap::new(), next_id: 0, aborting: false }
+        let (clients, scratch) = (BTreeMap::new(), Scratch::default());
+        Self { model, scheduler, clients, scratch, next_id: 0, aborting: false }
     }
 
     /// Takes in a request.
@@ -136,12 +138,12 @@ impl Worker {
         for row in &batch.logits_rows {
             let owner = batch.sequences.iter().find(|s| s.rows.contains(row));
             let id = owner.expect("every row has a sequence").id;
-            let client = self.client(id);
+            let client = self.clients.get_mut(&id).expect(HAS_CLIENT);
             let index = client.usage.output_len;
             let choice = logits
                 .next()
                 .ok_or(BadLogits::Count)
-                .and_then(|logits| client.sampler.sample(logits, index));
+                .and_then(|logits| client.sampler.sample(logits, index, &mut self.scratch));
             match choice {
                 Ok(choice) => self.advance(id, choice),
                 Err(found) => {
@@ -187,9 +189,11 @@ impl Worker {
     }
 
     fn client(&mut self, id: SequenceId) -> &mut Client {
-        self.clients.get_mut(&id).expect("a scheduled sequence has a client")
+        self.clients.get_mut(&id).expect(HAS_CLIENT)
     }
 }
+
+const HAS_CLIENT: &str = "a scheduled sequence has a client";
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -1,5 +1,6 @@
 //! Choosing a token from the logits of one position.
 
+mod cut;
 mod draw;
 mod logprobs;
 mod penalties;
@@ -7,8 +8,9 @@ mod penalties;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use russet_decoder::TokenId;
+use russet_kernels::{Largest, LogitKernels};
 
-use self::draw::Drawer;
+use self::draw::Candidates;
 use self::logprobs::logprobs;
 use self::penalties::Penalties;
 use crate::{BadLogits, Request, SamplingParams, StopRule, SubmitError, TokenLogprobs};
@@ -21,7 +23,15 @@ pub(crate) struct Sampler {
     min_tokens: usize,
     num_top_logprobs: Option<usize>,
     penalties: Penalties,
-    drawer: Drawer,
+}
+
+/// What sampling works with; sequences share it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    kernels: LogitKernels,
+    candidates: Candidates,
+    /// The logits as the model gave them, where log-probabilities are asked for.
+    raw: Vec<f32>,
 }
 
 /// A chosen token.
@@ -45,14 +55,19 @@ impl Sampler {
             stop,
             min_tokens,
             num_top_logprobs: request.logprobs,
-            drawer: Drawer::default(),
         }
     }
 
     /// Chooses token `index` of the output, from 0. `logits`, one per token of the vocabulary, are
     /// changed in place.
-    pub(crate) fn sample(&mut self, logits: &mut [f32], index: usize) -> Result<Choice, BadLogits> {
-        let report = self.num_top_logprobs.map(|num_top| logprobs(logits, num_top));
+    pub(crate) fn sample(
+        &mut self,
+        logits: &mut [f32],
+        index: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Choice, BadLogits> {
+        let report = self.num_top_logprobs.map(|num_top| logprobs(logits, num_top, scratch));
+        let report = report.transpose()?;
         for &(token, bias) in &self.params.logit_bias {
             add(logits, token, bias);
         }
@@ -60,15 +75,23 @@ impl Sampler {
         if index < self.min_tokens {
             self.stop.iter().for_each(|&token| add(logits, token, f32::NEG_INFINITY));
         }
-        let best = most_likely(logits)?;
+        let best = most_likely(scratch.kernels, logits)?;
         let token = TokenId(if self.params.temperature == 0.0 {
-            u32::try_from(best).expect("a vocabulary has fewer than 2^32 tokens")
+            u32::try_from(best.index).expect("a vocabulary has fewer than 2^32 tokens")
         } else {
-            self.drawer.draw(logits, best, &self.params, uniform(self.params.seed, index))
+            let uniform = uniform(self.params.seed, index);
+            scratch.candidates.draw(logits, best.value, &self.params, uniform)
         });
         self.penalties.count(token);
         let is_stop = self.stop.contains(&token);
-        Ok(Choice { token, is_stop, logprobs: report.map(|report| report.of(token)) })
+        Ok(Choice { token, is_stop, logprobs: report.map(|report| report.of(token, scratch)) })
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let kernels = LogitKernels::best();
+        Self { kernels, candidates: Candidates::new(kernels), raw: Vec::new() }
     }
 }
 
@@ -118,15 +141,12 @@ fn add(logits: &mut [f32], token: TokenId, value: f32) {
 }
 
 /// The first of the largest logits.
-fn most_likely(logits: &[f32]) -> Result<usize, BadLogits> {
-    if logits.iter().any(|logit| logit.is_nan()) {
-        return Err(BadLogits::Nan);
-    }
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    match max {
-        f32::INFINITY => Err(BadLogits::Infinite),
-        f32::NEG_INFINITY => Err(BadLogits::Empty),
-        max => Ok(logits.iter().position(|&logit| logit == max).expect("the maximum is there")),
+fn most_likely(kernels: LogitKernels, logits: &[f32]) -> Result<Largest, BadLogits> {
+    match kernels.argmax(logits) {
+        Largest { has_nan: true, .. } => Err(BadLogits::Nan),
+        Largest { value: f32::INFINITY, .. } => Err(BadLogits::Infinite),
+        Largest { value: f32::NEG_INFINITY, .. } => Err(BadLogits::Empty),
+        largest => Ok(largest),
     }
 }
 

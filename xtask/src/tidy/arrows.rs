@@ -34,10 +34,11 @@ const TABLE: &[Row] = &[
     ),
     Row {
         package: "russet-engine",
-        may_use: &["russet-decoder", "russet-tensor"],
+        // Sampling reads whole vocabularies with the CPU's kernels, whatever the device is.
+        may_use: &["russet-decoder", "russet-kernels", "russet-tensor"],
         tests_may_use: &["russet-device-cpu", "russet-weights", "russet-tokenizer"],
     },
-    row("russet-bench", &["russet-decoder"]),
+    row("russet-bench", &["russet-decoder", "russet-kernels"]),
     Row {
         package: "russet-server",
         may_use: &["russet-protocol", "russet-tokenizer", "russet-engine"],

@@ -15,9 +15,9 @@ fn sampler(sampling: SamplingParams) -> Sampler {
 /// The share of each token over `num` draws at successive indices.
 fn shares(params: &SamplingParams, logits: &[f32], num: usize) -> Vec<f64> {
     let mut sampler = sampler(SamplingParams { seed: Some(5), ..params.clone() });
-    let mut counts = vec![0.0; logits.len()];
+    let (mut scratch, mut counts) = (Scratch::default(), vec![0.0; logits.len()]);
     for index in 0..num {
-        let choice = sampler.sample(&mut logits.to_vec(), index).unwrap();
+        let choice = sampler.sample(&mut logits.to_vec(), index, &mut scratch).unwrap();
         counts[choice.token.0 as usize] += 1.0;
     }
     counts.iter().map(|count| count / num as f64).collect()
@@ -107,7 +107,9 @@ fn min_p_is_relative_to_the_most_likely() {
 
 #[test]
 fn greedy_takes_the_first_of_equals() {
-    let choice = sampler(SamplingParams::greedy()).sample(&mut [1.0, 3.0, 3.0], 0).unwrap();
+    let choice = sampler(SamplingParams::greedy())
+        .sample(&mut [1.0, 3.0, 3.0], 0, &mut Scratch::default())
+        .unwrap();
     assert_eq!(choice.token, TokenId(1));
 }
 
@@ -125,8 +127,9 @@ fn a_bias_forces_and_bans() {
 fn penalties_move_a_greedy_choice() {
     let params = SamplingParams { presence_penalty: 1.0, ..SamplingParams::greedy() };
     let mut sampler = sampler(params);
-    let chosen: Vec<u32> =
-        (0..4).map(|i| sampler.sample(&mut [2.0, 1.5, 1.2], i).unwrap().token.0).collect();
+    let mut scratch = Scratch::default();
+    let mut choose = |i| sampler.sample(&mut [2.0, 1.5, 1.2], i, &mut scratch).unwrap();
+    let chosen: Vec<u32> = (0..4).map(|i| choose(i).token.0).collect();
     assert_eq!(chosen, [0, 1, 2, 0]);
 }
 
@@ -149,7 +152,8 @@ fn the_draw_depends_on_seed_and_index_only() {
 #[test]
 fn logits_that_are_not_numbers_choose_nothing() {
     let mut sampler = sampler(SamplingParams::default());
-    let mut found = |logits: &mut [f32]| sampler.sample(logits, 0).unwrap_err();
+    let mut scratch = Scratch::default();
+    let mut found = |logits: &mut [f32]| sampler.sample(logits, 0, &mut scratch).unwrap_err();
     assert_eq!(found(&mut [0.0, f32::NAN]), BadLogits::Nan);
     assert_eq!(found(&mut [0.0, f32::INFINITY]), BadLogits::Infinite);
     assert_eq!(found(&mut [f32::NEG_INFINITY; 2]), BadLogits::Empty);
@@ -165,7 +169,7 @@ fn logprobs_are_of_the_raw_logits() {
         logprobs: Some(2),
     };
     request.sampling.logit_bias = vec![(TokenId(1), 50.0)];
-    let choice = Sampler::new(&request).sample(&mut logits(), 0).unwrap();
+    let choice = Sampler::new(&request).sample(&mut logits(), 0, &mut Scratch::default()).unwrap();
     let report = choice.logprobs.unwrap();
     assert_eq!(choice.token, TokenId(1));
     assert!((f64::from(report.chosen) - 0.1_f64.ln()).abs() < 1e-5);
