@@ -174,12 +174,11 @@ impl IntTile<'_> {
     /// The planes of the codes of block `b`.
     #[inline(always)]
     pub(crate) fn block(&self, b: usize) -> &[u8] {
-        let (_, codes, b) = self.strip(b);
-        &codes[b * self.layout.block_bytes..][..self.layout.block_bytes]
+        &self.block_and_groups(b).0[..self.layout.block_bytes]
     }
 
-    /// The planes of the codes of block `b`, the units of its scales, and the stored scales and
-    /// biases of its groups.
+    /// The planes of the codes from block `b` on, the units of its scales, and the stored scales
+    /// and biases from its first group on.
     #[inline(always)]
     pub(crate) fn block_and_groups(&self, b: usize) -> (&[u8], &[u8], &[u8]) {
         let (header, codes, b) = self.strip(b);
@@ -192,9 +191,8 @@ impl IntTile<'_> {
     /// The stored scales and biases of the group of column `col`.
     #[inline(always)]
     pub(crate) fn group_at(&self, col: usize) -> Group<'_> {
-        let (header, _, b) = self.strip(col / BLOCK);
-        let (units, groups) = header.split_at(self.layout.unit_bytes);
-        let g = (b * BLOCK + col % BLOCK) >> self.form.group.trailing_zeros();
+        let (_, units, groups) = self.block_and_groups(col / BLOCK);
+        let g = (col % BLOCK) >> self.form.group.trailing_zeros();
         Group { units, own: &groups[g * self.layout.group_bytes..][..self.layout.group_bytes] }
     }
 

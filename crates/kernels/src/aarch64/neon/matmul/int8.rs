@@ -135,8 +135,8 @@ macro_rules! kernels {
                 }
             }
 
-            /// Adds `Σ code * activation` of one step for each row. `quads`: `[columns /
-            /// 4][stride]`.
+            /// Adds `Σ code * activation` of one step for each row.
+            /// `quads`: `[columns / 4][stride]`.
             #[inline]
             #[target_feature(enable = $features)]
             fn add_step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
