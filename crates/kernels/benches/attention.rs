@@ -1,6 +1,7 @@
 //! Attention: bytes of keys and values read by decode, and arithmetic of prefill.
 //!
-//! `cargo bench --bench attention [ISA] [THREADS]`; every ISA and 1 and 2 threads if not given.
+//! `cargo bench --bench attention [ISA] [THREADS] [f16|bf16]`; every ISA, 1 and 2 threads and both
+//! types if not given.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -28,6 +29,12 @@ fn main() {
             let threads = NonZeroUsize::new(threads).expect("at least one thread");
             let exec = Executor::new(kernels, threads);
             for dtype in [KvType::F16, KvType::BF16] {
+                if arguments
+                    .get(2)
+                    .is_some_and(|name| !name.eq_ignore_ascii_case(&format!("{dtype:?}")))
+                {
+                    continue;
+                }
                 println!("{} with {threads} thread(s), 9:3 heads of 64, {dtype:?}:", exec.isa());
                 for depth in [128, 1024, 8192] {
                     decode(&exec, dtype, depth);

@@ -66,6 +66,30 @@ fn in_place_type<L: Lanes>(tile: &Tile<'_>) -> Option<KvType> {
 /// Memory takes longer to answer than a block to be read.
 const BLOCKS_AHEAD: usize = 2;
 
+/// Most stretches of a chunk.
+const MAX_STRETCHES: usize = CHUNK_LEN / NUM_LANES;
+
+/// The stretches of a chunk that are read in place.
+struct InPlace<'a, T> {
+    all: [Stretch<'a, T>; MAX_STRETCHES],
+    len: usize,
+}
+
+impl<'a, T: Stored> InPlace<'a, T> {
+    fn new(stretches: impl Iterator<Item = Stretch<'a, T>>) -> Self {
+        let mut of_chunk = Self { all: [Stretch::EMPTY; MAX_STRETCHES], len: 0 };
+        for (place, stretch) in of_chunk.all.iter_mut().zip(stretches) {
+            *place = stretch;
+            of_chunk.len += 1;
+        }
+        of_chunk
+    }
+
+    fn get(&self) -> &[Stretch<'a, T>] {
+        &self.all[..self.len]
+    }
+}
+
 /// While a block is read a later one is fetched: after the keys the values, and after them the keys
 /// of the next chunk. Blocks are too short for the CPU to see the direction by itself.
 #[inline(always)]
@@ -73,11 +97,12 @@ fn score_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s:
     let stride = tile.layout().block_len;
     let mut runs = Runs::new(tile, s.first_slot(), hull.outward());
     let mut later = runs.clone().keys().skip(BLOCKS_AHEAD).chain(runs.clone().values());
-    while let Some(run) = runs.take::<T>() {
+    let keys = InPlace::new(std::iter::from_fn(|| {
+        let run = runs.take::<T>()?;
         let ahead = later.next().unwrap_or_default();
-        let keys = Stretch { rows: &run.keys[run.at..], stride, span: run.span, ahead };
-        score_groups(lanes, tile, keys, s);
-    }
+        Some(Stretch { rows: &run.keys[run.at..], stride, span: run.span, ahead })
+    }));
+    score_groups(lanes, tile, keys.get(), s);
 }
 
 #[inline(always)]
@@ -88,11 +113,13 @@ fn weigh_in_place<L: Lanes, T: Stored>(lanes: L, tile: &Tile<'_>, hull: Span, s:
     let next_len = tile.end_slot().saturating_sub(next_slot).min(CHUNK_LEN);
     let next = Runs::new(tile, next_slot, Span { start: 0, end: next_len });
     let mut later = runs.clone().values().skip(BLOCKS_AHEAD).chain(next.keys());
-    while let Some(run) = runs.take::<T>() {
-        let ahead = later.next().unwrap_or_default();
+    let values = InPlace::new(std::iter::from_fn(|| {
+        let run = runs.take::<T>()?;
         let rows = &run.values[run.at / T::PER_CELL * stride..];
-        weigh_groups(lanes, Stretch { rows, stride, span: run.span, ahead }, s);
-    }
+        let ahead = later.next().unwrap_or_default();
+        Some(Stretch { rows, stride, span: run.span, ahead })
+    }));
+    weigh_groups(lanes, values.get(), s);
 }
 
 /// The panels of a chunk.
@@ -108,7 +135,7 @@ fn score_panels<L: Lanes>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch
         let seen = (span.start, span.intersect(hull));
         panels::fill_keys(lanes, tile, s.first_slot(), seen, &mut panel);
         let keys = Stretch { rows: &panel[..], stride: PANEL_LEN, span, ahead: &[] };
-        score_groups(lanes, tile, keys, s);
+        score_groups(lanes, tile, &[keys], s);
     }
     s.panel = panel;
 }
@@ -121,7 +148,7 @@ fn weigh_panels<L: Lanes>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch
         let seen = (span.start, span.intersect(hull));
         panels::fill_values(lanes, tile, s.first_slot(), seen, panel.chunks_mut(stride));
         let values = Stretch { rows: &panel[..], stride, span, ahead: &[] };
-        weigh_groups(lanes, values, s);
+        weigh_groups(lanes, &[values], s);
     }
     s.panel = panel;
 }
@@ -131,15 +158,11 @@ fn weigh_panels<L: Lanes>(lanes: L, tile: &Tile<'_>, hull: Span, s: &mut Scratch
 fn score_groups<L: Lanes, T: Stored>(
     lanes: L,
     tile: &Tile<'_>,
-    keys: Stretch<'_, T>,
+    keys: &[Stretch<'_, T>],
     scratch: &mut Scratch,
 ) {
     for index in 0..scratch.plan.len() {
         let (group, columns) = scratch.plan[index];
-        let columns = columns.intersect(keys.span);
-        if columns.is_empty() {
-            continue;
-        }
         match group.len {
             1 => score_group::<L, T, 1>(lanes, tile, keys, (group, columns), scratch),
             2 => score_group::<L, T, 2>(lanes, tile, keys, (group, columns), scratch),
@@ -155,7 +178,7 @@ fn score_groups<L: Lanes, T: Stored>(
 fn score_group<L: Lanes, T: Stored, const M: usize>(
     lanes: L,
     tile: &Tile<'_>,
-    keys: Stretch<'_, T>,
+    keys: &[Stretch<'_, T>],
     (group, columns): (Group, Span),
     scratch: &mut Scratch,
 ) {
@@ -170,13 +193,9 @@ fn score_group<L: Lanes, T: Stored, const M: usize>(
 
 /// Adds the weighted values of the visible slots of `values` to every line.
 #[inline(always)]
-fn weigh_groups<L: Lanes, T: Stored>(lanes: L, values: Stretch<'_, T>, scratch: &mut Scratch) {
+fn weigh_groups<L: Lanes, T: Stored>(lanes: L, values: &[Stretch<'_, T>], scratch: &mut Scratch) {
     for index in 0..scratch.plan.len() {
         let (group, slots) = scratch.plan[index];
-        let slots = slots.intersect(values.span);
-        if slots.is_empty() {
-            continue;
-        }
         match group.len {
             1 => weigh_group::<L, T, 1>(lanes, values, (group, slots), scratch),
             2 => weigh_group::<L, T, 2>(lanes, values, (group, slots), scratch),
@@ -191,7 +210,7 @@ fn weigh_groups<L: Lanes, T: Stored>(lanes: L, values: Stretch<'_, T>, scratch: 
 #[inline(always)]
 fn weigh_group<L: Lanes, T: Stored, const M: usize>(
     lanes: L,
-    values: Stretch<'_, T>,
+    values: &[Stretch<'_, T>],
     (group, slots): (Group, Span),
     scratch: &mut Scratch,
 ) {
@@ -201,12 +220,13 @@ fn weigh_group<L: Lanes, T: Stored, const M: usize>(
         *weights = T::factors(&floats[first + m], pairs.weights(first + m));
     }
     let stride = scratch.part.stride;
+    let width = values.first().map_or(0, |values| values.stride);
     let mut rest = &mut scratch.part.weighted[first * stride..];
     let mut sums = [const { [].as_mut_slice() }; M];
     for line in &mut sums {
         // Values in place have no padding, and then that of the sums is not used.
         let (first, others) = rest.split_at_mut(stride);
-        (*line, rest) = (&mut first[..values.stride], others);
+        (*line, rest) = (&mut first[..width], others);
     }
     let whole = slots.inward(T::PER_CELL);
     for slot in slots.start..whole.start.min(slots.end) {
@@ -223,11 +243,13 @@ fn weigh_group<L: Lanes, T: Stored, const M: usize>(
 /// Adds one slot of a cell whose other slots are not seen.
 #[inline(always)]
 fn weigh_alone<T: Stored, const M: usize>(
-    values: Stretch<'_, T>,
+    values: &[Stretch<'_, T>],
     slot: usize,
     weights: [&[T::Factor]; M],
     sums: &mut [&mut [f32]; M],
 ) {
+    let holds = |values: &&Stretch<'_, T>| (values.span.start..values.span.end).contains(&slot);
+    let Some(values) = values.iter().find(holds) else { return };
     let (cell, i) = (slot / T::PER_CELL, slot % T::PER_CELL);
     let row = (slot - values.span.start) / T::PER_CELL * values.stride;
     for (sums, weights) in sums.iter_mut().zip(weights) {

@@ -31,6 +31,9 @@ struct Part<'a, T> {
 }
 
 impl<'a, T> Stretch<'a, T> {
+    /// Of no slots.
+    pub(crate) const EMPTY: Self = Self { rows: &[], stride: 1, span: Span::EMPTY, ahead: &[] };
+
     #[inline(always)]
     fn part(self, row: usize, column: usize) -> Part<'a, T> {
         let at = row * self.stride + column;
@@ -39,28 +42,30 @@ impl<'a, T> Stretch<'a, T> {
     }
 }
 
-/// Writes q·k of the slots `columns`, which are whole groups of lanes, of `M` lines.
+/// Writes q·k of the slots `columns` of `keys`, which are whole groups of lanes, of `M` lines.
 ///
 /// `queries`: a factor for each row of the keys.
 #[inline(always)]
 pub(crate) fn score<L: Lanes, T: Stored, const M: usize>(
     lanes: L,
-    keys: Stretch<'_, T>,
+    keys: &[Stretch<'_, T>],
     columns: Span,
     queries: [&[T::Factor]; M],
     scores: &mut [[f32; CHUNK_LEN]; M],
 ) {
-    let mut at = columns.start;
-    while at < columns.end {
-        let left = (columns.end - at) / L::WIDTH;
-        let part = keys.part(0, at - keys.span.start);
-        at += if L::COLUMNS >= 4 && left >= 4 {
-            score_columns::<L, T, M, 4>(lanes, part, queries, scores, at)
-        } else if left >= 2 {
-            score_columns::<L, T, M, 2>(lanes, part, queries, scores, at)
-        } else {
-            score_columns::<L, T, M, 1>(lanes, part, queries, scores, at)
-        };
+    for keys in keys {
+        let Span { start: mut at, end } = columns.intersect(keys.span);
+        while at < end {
+            let left = (end - at) / L::WIDTH;
+            let part = keys.part(0, at - keys.span.start);
+            at += if L::COLUMNS >= 4 && left >= 4 {
+                score_columns::<L, T, M, 4>(lanes, part, queries, scores, at)
+            } else if left >= 2 {
+                score_columns::<L, T, M, 2>(lanes, part, queries, scores, at)
+            } else {
+                score_columns::<L, T, M, 1>(lanes, part, queries, scores, at)
+            };
+        }
     }
 }
 
@@ -106,38 +111,32 @@ fn score_columns<L: Lanes, T: Stored, const M: usize, const N: usize>(
 #[inline(always)]
 pub(crate) fn weigh<L: Lanes, T: Stored, const M: usize>(
     lanes: L,
-    values: Stretch<'_, T>,
+    values: &[Stretch<'_, T>],
     slots: Span,
     weights: [&[T::Factor]; M],
     sums: &mut [&mut [f32]; M],
 ) {
     let width = sums[0].len();
-    let first = (slots.start - values.span.start) / T::PER_CELL;
-    let mut weights = weights;
-    for line in &mut weights {
-        *line = &line[slots.start / T::PER_CELL..slots.end / T::PER_CELL];
-    }
     let mut at = 0;
     while at < width {
         let left = (width - at) / L::WIDTH;
-        let part = values.part(first, at);
         at += if L::COLUMNS >= 4 && left >= 4 {
-            weigh_columns::<L, T, M, 4>(lanes, part, weights, sums, at)
+            weigh_columns::<L, T, M, 4>(lanes, (values, slots), weights, sums, at)
         } else if left >= 2 {
-            weigh_columns::<L, T, M, 2>(lanes, part, weights, sums, at)
+            weigh_columns::<L, T, M, 2>(lanes, (values, slots), weights, sums, at)
         } else {
-            weigh_columns::<L, T, M, 1>(lanes, part, weights, sums, at)
+            weigh_columns::<L, T, M, 1>(lanes, (values, slots), weights, sums, at)
         };
     }
 }
 
-/// One register tile of `M` lines by `N` vectors of dimensions from `at`; returns the number of
-/// dimensions.
+/// One register tile of `M` lines by `N` vectors of dimensions from `at`, which stays in registers
+/// for all slots; returns the number of dimensions.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "one index into several lines")]
 fn weigh_columns<L: Lanes, T: Stored, const M: usize, const N: usize>(
     lanes: L,
-    values: Part<'_, T>,
+    (values, slots): (&[Stretch<'_, T>], Span),
     weights: [&[T::Factor]; M],
     sums: &mut [&mut [f32]; M],
     at: usize,
@@ -148,19 +147,29 @@ fn weigh_columns<L: Lanes, T: Stored, const M: usize, const N: usize>(
             totals[m][n] = lanes.load(&sums[m][at + n * L::WIDTH..]);
         }
     }
-    let num_rows = weights[0].len();
-    let mut lines = weights;
-    for line in &mut lines {
-        *line = &line[..num_rows];
-    }
-    let mut rows = values.rows.chunks(values.stride);
-    for cell in 0..num_rows {
-        let Some(value) = rows.next() else { break };
-        let vectors = load_row::<L, T, N>(lanes, value, values.ahead, cell * values.stride);
-        for m in 0..M {
-            let weight = T::splat(lanes, lines[m][cell]);
-            for n in 0..N {
-                totals[m][n] = T::add(lanes, weight, vectors[n], totals[m][n]);
+    for values in values {
+        let slots = slots.intersect(values.span);
+        if slots.is_empty() {
+            continue;
+        }
+        let part = values.part((slots.start - values.span.start) / T::PER_CELL, at);
+        let mut lines = weights;
+        for line in &mut lines {
+            *line = &line[slots.start / T::PER_CELL..slots.end / T::PER_CELL];
+        }
+        let num_rows = lines[0].len();
+        for line in &mut lines {
+            *line = &line[..num_rows];
+        }
+        let mut rows = part.rows.chunks(part.stride);
+        for cell in 0..num_rows {
+            let Some(value) = rows.next() else { break };
+            let vectors = load_row::<L, T, N>(lanes, value, part.ahead, cell * part.stride);
+            for m in 0..M {
+                let weight = T::splat(lanes, lines[m][cell]);
+                for n in 0..N {
+                    totals[m][n] = T::add(lanes, weight, vectors[n], totals[m][n]);
+                }
             }
         }
     }
