@@ -129,7 +129,7 @@ impl<'a, const STEP: usize, const R: usize> Stream<'a, STEP, R> {
     }
 }
 
-/// Entry by entry; the tile is in the cache.
+/// Block by block, each unpacked once for all its entries; the tile is in the cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
 fn rest_entries<const KIND: u8, const STEP: usize>(
     tile: &IntTile<'_>,
@@ -138,24 +138,46 @@ fn rest_entries<const KIND: u8, const STEP: usize>(
 ) {
     let (form, rest, steps) = (tile.form, &int8.rest, BLOCK / STEP);
     let table = table(form.codes);
-    let (codes, scales) = (rest.codes(), rest.scales());
-    let seeds = int8.rest_seeds(form.offset, STEP);
-    for (e, place) in rest.places.iter().enumerate() {
-        let (lines, units, groups) = tile.block_and_groups(place.block);
+    let (mut codes, mut scales) = (rest.codes(), rest.scales());
+    let mut seeds = int8.rest_seeds(form.offset, STEP);
+    for places in rest.places.chunk_by(|a, b| a.block == b.block) {
+        let (lines, units, groups) = tile.block_and_groups(places[0].block);
         let lines = &lines[..block_bytes(KIND)];
-        let out = &mut out[place.row];
-        let mut acc = [load(out)];
         for half in 0..steps {
             let own = &groups[half * tile.layout.group_bytes..];
             let scale = load_scales(form.scale, Group { units, own });
-            let quads = &codes[e].as_chunks::<4>().0[half * STEP / 4..][..STEP / 4];
             let block = Block { codes: lines, half, ahead: None };
-            let seed = &[seeds[e * steps + half]];
-            let sums = step::<KIND, STEP, REST, 0, 1>(block, quads, seed, table);
-            acc = add_scaled(acc, scale, sums, &[scales[e]]);
+            let weights = unpack::<KIND, STEP>(block, table);
+            let entries = places.iter().zip(codes).zip(scales).zip(seeds.chunks_exact(steps));
+            for (((place, codes), x_scale), seeds) in entries {
+                let quads = &codes.as_chunks::<4>().0[half * STEP / 4..][..STEP / 4];
+                let mut sum = _mm512_set1_epi32(seeds[half]);
+                for (weights, quad) in weights.iter().zip(quads) {
+                    sum = _mm512_dpbusd_epi32(sum, *weights, broadcast(*quad));
+                }
+                let out = &mut out[place.row];
+                let [acc] = add_scaled([load(out)], scale, [sum], &[*x_scale]);
+                store(out, acc);
+            }
         }
-        store(out, acc[0]);
+        (codes, scales) = (&codes[places.len()..], &scales[places.len()..]);
+        seeds = &seeds[places.len() * steps..];
     }
+}
+
+/// The codes of a step, four columns a register; half of the registers if it is half a block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn unpack<const KIND: u8, const STEP: usize>(block: Block<'_>, table: __m512i) -> [__m512i; 8] {
+    let (a, b) = block.pair::<KIND, STEP, 0>(table);
+    let (c, d) = block.pair::<KIND, STEP, 1>(table);
+    if STEP < BLOCK {
+        let nothing = _mm512_setzero_si512();
+        return [a, b, c, d, nothing, nothing, nothing, nothing];
+    }
+    let (e, f) = block.pair::<KIND, STEP, 2>(table);
+    let (g, h) = block.pair::<KIND, STEP, 3>(table);
+    [a, b, c, d, e, f, g, h]
 }
 
 /// `acc[r] += scale * (sums[r] * x_scales[r])`
