@@ -56,7 +56,7 @@ pub(crate) struct Forms {
 }
 
 /// Elements below which more threads do not pay.
-const MIN_PARALLEL: usize = 1 << 15;
+const MIN_PARALLEL: usize = 1 << 13;
 
 impl Activations {
     /// No rows yet.

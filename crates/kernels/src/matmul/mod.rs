@@ -143,15 +143,19 @@ pub fn matmul_gathered(
 const TASKS_PER_THREAD: usize = 8;
 /// Weight bytes times rows below which a task is not worth its start.
 const MIN_TASK_WORK: usize = 1 << 14;
+/// Weight bytes times rows above which the others wait long for the last task.
+const MAX_TASK_WORK: usize = 1 << 17;
 
 /// Cuts the products into tasks of about the same work: (product, tiles).
 fn split(exec: &Executor, products: &[Product<'_>]) -> Vec<(usize, Range<usize>)> {
     let work = |p: &Product<'_>| p.matrix.num_bytes() * p.x.rows();
     let total: usize = products.iter().map(work).sum();
-    let threads = exec.num_threads();
-    let num_tasks = if threads == 1 { 1 } else { threads * TASKS_PER_THREAD };
-    let per_task = (total / num_tasks).max(MIN_TASK_WORK);
-    let mut tasks = Vec::with_capacity(num_tasks + products.len());
+    let most = MAX_TASK_WORK * products.iter().map(|p| p.x.rows()).max().unwrap_or(0).max(1);
+    let per_task = match exec.num_threads() {
+        1 => usize::MAX,
+        threads => (total / (threads * TASKS_PER_THREAD)).clamp(MIN_TASK_WORK, most),
+    };
+    let mut tasks = Vec::with_capacity(total.div_ceil(per_task) + products.len());
     for (i, product) in products.iter().enumerate() {
         let num_tiles = if product.x.rows() == 0 { 0 } else { product.matrix.num_tiles() };
         let parts = work(product).div_ceil(per_task).clamp(1, num_tiles.max(1));
