@@ -120,6 +120,11 @@ impl<D: Device> Model for Decoder<D> {
 }
 
 impl<D: Device> Decoder<D> {
+    /// What computes, for its counters.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
     pub(crate) fn new(
         architecture: &'static str,
         spec: ModelSpec,

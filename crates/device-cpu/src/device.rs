@@ -54,6 +54,11 @@ impl CpuDevice {
         self.exec.isa()
     }
 
+    /// Parallel regions so far, each of which ends with a barrier.
+    pub fn num_regions(&self) -> u64 {
+        self.exec.pool().num_regions()
+    }
+
     /// `x · Wᵀ + bias` for each of `linears`, in one parallel region.
     fn multiply(&mut self, x: &[f32], width: usize, linears: &[&Linear<Self>]) -> Vec<Buffer> {
         let rows = x.len() / width;

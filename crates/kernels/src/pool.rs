@@ -38,6 +38,7 @@ pub struct Pool {
     /// Held while a job runs; who finds it taken runs its tasks inline.
     running: Mutex<Rivals>,
     workers: Vec<JoinHandle<()>>,
+    num_regions: AtomicU64,
 }
 
 /// A counter on a cache line of its own (two, for adjacent-line prefetchers).
@@ -86,12 +87,17 @@ impl Pool {
             std::thread::Builder::new().name(name).spawn(move || shared.work(i)).ok()
         };
         let workers = (1..=num_workers).map_while(start).collect();
-        Self { shared, running: Mutex::default(), workers }
+        Self { shared, running: Mutex::default(), workers, num_regions: AtomicU64::new(0) }
     }
 
     /// Threads that take part in an operation, the caller included.
     pub fn num_threads(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Parallel regions so far, each of which ends with a barrier.
+    pub fn num_regions(&self) -> u64 {
+        self.num_regions.load(Ordering::Relaxed)
     }
 
     /// Runs `task(0)` to `task(num_tasks - 1)`, in any order and on any thread, and returns when
@@ -105,6 +111,7 @@ impl Pool {
         if num_tasks <= 1 || self.workers.is_empty() {
             return inline();
         }
+        self.num_regions.fetch_add(1, Ordering::Relaxed);
         let mut rivals: MutexGuard<'_, Rivals> = match self.running.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
