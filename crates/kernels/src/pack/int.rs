@@ -120,8 +120,8 @@ pub struct IntTile<'a> {
     /// How far ahead of its use a line should be fetched: left to itself, the CPU fetches while it
     /// multiplies only in part.
     #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(dead_code, reason = "other kernels leave it to the CPU")
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        expect(dead_code, reason = "scalar code leaves it to the CPU")
     )]
     pub(crate) ahead: usize,
 }

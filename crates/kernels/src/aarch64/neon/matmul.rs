@@ -1,13 +1,15 @@
-//! Matrix products: half a tile against up to four rows of a chunk, so that everything fits 32
-//! short registers.
+//! Matrix products: half a tile against up to four rows of a chunk, or with `usmmla` a quarter
+//! against all of them, so that everything fits 32 short registers.
 
 mod codes;
 mod float;
 mod int8;
+mod mmla;
+mod scales;
 
 use std::ops::Range;
 
-use super::Neon;
+use super::{Neon, Products};
 use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul, RowCodes};
 
 /// Rows of half a tile: the lanes of two registers.
@@ -40,24 +42,28 @@ impl MatMul for Neon {
     }
 
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        if self.products == Products::Matrix && chunk.rows() > 1 {
+            // SAFETY: `self` proves NEON, and `usmmla` by the condition.
+            return unsafe { mmla::tile(tile, chunk, out) };
+        }
         for rows in passes(chunk) {
-            if self.has_dotprod {
-                // SAFETY: `self` proves NEON, and the dot product by the condition.
-                unsafe { int8::dotprod::tile(tile, chunk, rows, out) }
-            } else {
+            match self.products {
                 // SAFETY: `self` proves NEON.
-                unsafe { int8::plain::tile(tile, chunk, rows, out) }
+                Products::Plain => unsafe { int8::plain::tile(tile, chunk, rows, out) },
+                // SAFETY: `self` proves NEON, and `sdot` by the pattern.
+                Products::Dot | Products::Matrix => unsafe {
+                    int8::dotprod::tile(tile, chunk, rows, out);
+                },
             }
         }
     }
 
     fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-        if self.has_dotprod {
-            // SAFETY: `self` proves NEON, and the dot product by the condition.
-            unsafe { int8::dotprod::rest(tile, chunk, out) }
-        } else {
+        match self.products {
             // SAFETY: `self` proves NEON.
-            unsafe { int8::plain::rest(tile, chunk, out) }
+            Products::Plain => unsafe { int8::plain::rest(tile, chunk, out) },
+            // SAFETY: `self` proves NEON, and `sdot` by the pattern.
+            Products::Dot | Products::Matrix => unsafe { int8::dotprod::rest(tile, chunk, out) },
         }
     }
 

@@ -1,27 +1,55 @@
-//! Kernels for NEON, with the dot-product extension where present.
+//! Kernels for NEON, with the dot-product and int8 matrix extensions where present.
 
 mod attention;
 mod elementwise;
 mod matmul;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 
 use crate::{Isa, Kernels};
 
-/// Proof that this CPU has NEON; only `detect` makes one.
+/// Proof that this CPU has NEON and the extension named; only `detect` makes one.
 pub(crate) struct Neon {
-    /// Whether it also has `sdot` and `udot`.
-    has_dotprod: bool,
+    products: Products,
+}
+
+/// The best instructions for products of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Products {
+    /// Those of NEON itself.
+    Plain,
+    /// `sdot`.
+    Dot,
+    /// `usmmla`, for two rows and more, and `sdot`.
+    Matrix,
+}
+
+impl Products {
+    /// What this CPU has, best first.
+    fn detect() -> Vec<Self> {
+        use std::arch::is_aarch64_feature_detected;
+        let has_dot = is_aarch64_feature_detected!("dotprod");
+        let has_matrix = has_dot && is_aarch64_feature_detected!("i8mm");
+        let matrix = has_matrix.then_some(Self::Matrix);
+        let dot = has_dot.then_some(Self::Dot);
+        matrix.into_iter().chain(dot).chain([Self::Plain]).collect()
+    }
 }
 
 impl Neon {
     /// The proof, if this CPU has the instructions.
     pub(crate) fn detect() -> Option<&'static Self> {
-        use std::arch::is_aarch64_feature_detected;
         static FOUND: OnceLock<Option<Neon>> = OnceLock::new();
-        let has = || is_aarch64_feature_detected!("neon");
-        let make = || Self { has_dotprod: is_aarch64_feature_detected!("dotprod") };
-        FOUND.get_or_init(|| has().then(make)).as_ref()
+        FOUND.get_or_init(|| Self::all().into_iter().next()).as_ref()
+    }
+
+    /// One for each extension that this CPU has, best first.
+    fn all() -> Vec<Self> {
+        let has = std::arch::is_aarch64_feature_detected!("neon");
+        let found = if has { Products::detect() } else { Vec::new() };
+        found.into_iter().map(|products| Self { products }).collect()
     }
 }
 
@@ -31,6 +59,10 @@ impl Kernels for Neon {
     }
 
     fn name(&self) -> &'static str {
-        if self.has_dotprod { "neon+dotprod" } else { "neon" }
+        match self.products {
+            Products::Plain => "neon",
+            Products::Dot => "neon+dotprod",
+            Products::Matrix => "neon+dotprod+i8mm",
+        }
     }
 }

@@ -1,6 +1,8 @@
-//! Signed codes of four rows of a block of 32 columns, from their planes.
+//! Codes of four rows of a block of 32 columns, from their planes: signed, a word a row, for dot
+//! products; unsigned, two words a row, for `usmmla`.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
@@ -72,6 +74,89 @@ impl Block<'_> {
         };
         if is_signed(KIND) { [less_128(low), less_128(high)] } else { [signed(low), signed(high)] }
     }
+
+    /// The codes of half `half`, 16 columns, of four rows: `[i][k]` has two words of the row
+    /// `2 * k`, then of the next one, the columns from `4 * i` of the half and those eight after
+    /// them. That order spares work: lines are zipped before they are unpacked.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn sixteen<const KIND: u8>(
+        self,
+        half: usize,
+        table: uint8x16_t,
+    ) -> [[uint8x16_t; 2]; 2] {
+        // This length is constant, so that one check serves all lines.
+        let codes = &self.codes[4 * self.lane..][..block_bytes(KIND) - 48];
+        let line = |i| load_bytes(&codes[i * LINE_BYTES..]);
+        let codes = match KIND {
+            BYTE => [0, 1].map(|i| zip(line(4 * half + i), line(4 * half + i + 2))),
+            TWO | THREE => {
+                let bits = zip_halves::<4>(line(half));
+                [0, 2].map(|shift| bits.map(|bits| take(bits, shift, 3)))
+            }
+            _ => {
+                let bits = zip(line(2 * half), line(2 * half + 1));
+                let low = bits.map(|bits| vandq_u8(bits, vdupq_n_u8(15)));
+                [low, bits.map(|bits| vshrq_n_u8::<4>(bits))]
+            }
+        };
+        let (upper, shifts, mask) = match KIND {
+            TABLE => return codes.map(|pair| pair.map(|codes| vqtbl1q_u8(table, codes))),
+            // An upper bit of each code: those of a half are four bits of each byte.
+            THREE => (zip_halves::<2>(right(line(2), 4 * half)), [-2, -1], 4),
+            FIVE => (zip_halves::<2>(right(line(4), 4 * half)), [-4, -3], 16),
+            SIX => (zip_halves::<4>(line(4 + half)), [-4, -2], 48),
+            _ => return codes,
+        };
+        [0, 1].map(|i| [0, 1].map(|k| put(codes[i][k], upper[k], shifts[i], mask)))
+    }
+
+    /// Fetches lines of the block that lies `ahead` bytes further: every `passes`-th, from
+    /// `pass` on.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn fetch(self, ahead: usize, pass: usize, passes: usize) {
+        for line in self.codes.chunks(LINE_BYTES).skip(pass).step_by(passes) {
+            prefetch(line, ahead);
+        }
+    }
+}
+
+/// Fetches the line `ahead` bytes after `line`; the intrinsic is not stable yet.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn prefetch(line: &[u8], ahead: usize) {
+    let address = line.as_ptr().wrapping_add(ahead);
+    // SAFETY: a hint, which changes no memory and never faults, whatever the address.
+    unsafe {
+        asm!(
+            "prfm pldl1keep, [{address}]",
+            address = in(reg) address,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+}
+
+/// The words of two lines in turn: of the first two rows, then of the others.
+#[inline]
+#[target_feature(enable = "neon")]
+fn zip(even: uint8x16_t, odd: uint8x16_t) -> [uint8x16_t; 2] {
+    let [even, odd] = [even, odd].map(|line| vreinterpretq_u32_u8(line));
+    [vzip1q_u32(even, odd), vzip2q_u32(even, odd)].map(|words| vreinterpretq_u8_u32(words))
+}
+
+/// A line zipped with itself, bytes of the second moved to the right by `BITS`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn zip_halves<const BITS: i32>(line: uint8x16_t) -> [uint8x16_t; 2] {
+    zip(line, vshrq_n_u8::<BITS>(line))
+}
+
+/// Bytes moved to the right.
+#[inline]
+#[target_feature(enable = "neon")]
+fn right(line: uint8x16_t, bits: usize) -> uint8x16_t {
+    vshlq_u8(line, vdupq_n_s8(-(bits as i8)))
 }
 
 #[inline]

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use russet_tensor::FloatType;
 
-use super::int8::{load_floats, store};
+use super::int8::store;
+use super::scales::load_floats;
 use super::{LANES, with_rows};
 use crate::matmul::{Chunk, DenseTile, Lanes};
 use crate::pack::TILE_ROWS;
@@ -63,17 +64,12 @@ fn half_tile<const TYPE: u8, const R: usize>(job: &Job<'_>, out: &mut [Lanes]) {
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_pair<const TYPE: u8>(pair: &[u8], lane: usize) -> ([float32x4_t; 2], [float32x4_t; 2]) {
+    let eight = |ty, first| [0, 4].map(|q| load_floats(ty, pair, first + q));
     match TYPE {
-        F32 => (
-            load_floats(FloatType::F32, pair, lane),
-            load_floats(FloatType::F32, pair, TILE_ROWS + lane),
-        ),
-        F16 => (
-            load_floats(FloatType::F16, pair, lane),
-            load_floats(FloatType::F16, pair, TILE_ROWS + lane),
-        ),
+        F32 => (eight(FloatType::F32, lane), eight(FloatType::F32, TILE_ROWS + lane)),
+        F16 => (eight(FloatType::F16, lane), eight(FloatType::F16, TILE_ROWS + lane)),
         _ => {
-            let lines = load_floats(FloatType::F32, pair, lane).map(|v| vreinterpretq_u32_f32(v));
+            let lines = eight(FloatType::F32, lane).map(|v| vreinterpretq_u32_f32(v));
             let high = vdupq_n_u32(0xffff_0000);
             (
                 lines.map(|v| vreinterpretq_f32_u32(vshlq_n_u32::<16>(v))),

@@ -8,10 +8,8 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-use russet_tensor::FloatType;
-
-use super::codes::{self, Block, load_bytes};
-use super::{LANES, with_rows};
+use super::codes::{self, Block};
+use super::{LANES, scales, with_rows};
 use crate::matmul::forms::*;
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{Group, TILE_ROWS};
@@ -214,7 +212,7 @@ fn start_group<const SCALE: u8, const R: usize>(
 ) -> Eight<float32x4_t> {
     let form = job.tile.form;
     if form.biased {
-        let bias = load_biases::<SCALE>(form.scale, group, job.lane);
+        let bias = [0, 4].map(|q| scales::load_biases::<SCALE>(form.scale, group, job.lane + q));
         let sums = &group_sums[g * job.stride + job.first..][..R];
         for r in 0..R {
             for q in 0..2 {
@@ -233,49 +231,7 @@ fn load_scales<const SCALE: u8>(
     group: Group<'_>,
     lane: usize,
 ) -> Eight<float32x4_t> {
-    let codes = match scale_kind::<SCALE>(kind) {
-        ScaleKind::Float(ty) => return load_floats(ty, group.own, lane),
-        ScaleKind::Bytes => load_eight(&group.own[lane..]),
-        ScaleKind::Nibbles => vand_u8(load_eight(&group.own[lane..]), vdup_n_u8(15)),
-    };
-    times_units(codes, group.units, lane)
-}
-
-/// The biases of eight rows of a group, which has some, from `lane`.
-#[inline]
-#[target_feature(enable = "neon")]
-fn load_biases<const SCALE: u8>(
-    kind: ScaleKind,
-    group: Group<'_>,
-    lane: usize,
-) -> Eight<float32x4_t> {
-    let own = &group.own[kind.bias_start()..];
-    let codes = match scale_kind::<SCALE>(kind) {
-        ScaleKind::Float(ty) => return load_floats(ty, own, lane),
-        ScaleKind::Bytes => load_eight(&own[lane..]),
-        ScaleKind::Nibbles => vshr_n_u8::<4>(load_eight(&own[lane..])),
-    };
-    times_units(codes, &group.units[group.units.len() / 2..], lane)
-}
-
-/// Signed bytes times f16.
-#[inline]
-#[target_feature(enable = "neon")]
-fn times_units(codes: uint8x8_t, units: &[u8], lane: usize) -> Eight<float32x4_t> {
-    let codes = vmovl_s8(vreinterpret_s8_u8(codes));
-    let units = load_floats(FloatType::F16, units, lane);
-    [
-        vmulq_f32(units[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes)))),
-        vmulq_f32(units[1], vcvtq_f32_s32(vmovl_high_s16(codes))),
-    ]
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn load_eight(bytes: &[u8]) -> uint8x8_t {
-    let bytes = &bytes[..8];
-    // SAFETY: the slice has eight bytes; the load has no alignment.
-    unsafe { vld1_u8(bytes.as_ptr()) }
+    [0, 4].map(|q| scales::load_scales::<SCALE>(kind, group, lane + q))
 }
 
 /// What the sums of a step start with: the weight offset, and what signed codes are short of.
@@ -324,46 +280,6 @@ fn add_scaled<const R: usize>(
 #[target_feature(enable = "neon")]
 fn broadcast(quad: [i8; 4]) -> int8x16_t {
     vreinterpretq_s8_s32(vdupq_n_s32(i32::from_ne_bytes(quad.map(i8::cast_unsigned))))
-}
-
-/// Eight stored floats from element `first`, widened.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn load_floats(ty: FloatType, bytes: &[u8], first: usize) -> Eight<float32x4_t> {
-    let bytes = &bytes[first * ty.bytes()..];
-    match ty {
-        FloatType::F32 => [
-            vreinterpretq_f32_u8(load_bytes(bytes)),
-            vreinterpretq_f32_u8(load_bytes(&bytes[16..])),
-        ],
-        FloatType::F16 => widen_f16(load_bytes(bytes)),
-        FloatType::BF16 => {
-            let halves = vreinterpretq_u16_u8(load_bytes(bytes));
-            [
-                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_low_u16(halves))),
-                vreinterpretq_f32_u32(vshll_n_u16::<16>(vget_high_u16(halves))),
-            ]
-        }
-    }
-}
-
-/// Eight binary16 values; the intrinsic is not stable yet, the instruction is plain NEON.
-#[inline]
-#[target_feature(enable = "neon")]
-fn widen_f16(halves: uint8x16_t) -> Eight<float32x4_t> {
-    let (low, high): (float32x4_t, float32x4_t);
-    // SAFETY: two instructions of NEON that touch no memory.
-    unsafe {
-        asm!(
-            "fcvtl {low:v}.4s, {halves:v}.4h",
-            "fcvtl2 {high:v}.4s, {halves:v}.8h",
-            low = out(vreg) low,
-            high = lateout(vreg) high,
-            halves = in(vreg) halves,
-            options(pure, nomem, nostack),
-        );
-    }
-    [low, high]
 }
 
 /// Loads eight lanes from `lane`.
