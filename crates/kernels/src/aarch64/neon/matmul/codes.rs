@@ -80,7 +80,7 @@ impl Block<'_> {
     /// them. That order spares work: lines are zipped before they are unpacked.
     #[inline]
     #[target_feature(enable = "neon")]
-    pub(super) fn sixteen<const KIND: u8>(
+    pub(super) fn sixteen<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
         self,
         half: usize,
         table: uint8x16_t,
@@ -88,27 +88,33 @@ impl Block<'_> {
         // This length is constant, so that one check serves all lines.
         let codes = &self.codes[4 * self.lane..][..block_bytes(KIND) - 48];
         let line = |i| load_bytes(&codes[i * LINE_BYTES..]);
-        let codes = match KIND {
-            BYTE => [0, 1].map(|i| zip(line(4 * half + i), line(4 * half + i + 2))),
+        let [first, second] = match KIND {
+            BYTE => {
+                let first = 4 * half;
+                [zip(line(first), line(first + 2)), zip(line(first + 1), line(first + 3))]
+            }
             TWO | THREE => {
-                let bits = zip_halves::<4>(line(half));
-                [0, 2].map(|shift| bits.map(|bits| take(bits, shift, 3)))
+                let [a, b] = zip_halves::<4>(line(half));
+                [[take(a, 0, 3), take(b, 0, 3)], [take(a, 2, 3), take(b, 2, 3)]]
             }
             _ => {
-                let bits = zip(line(2 * half), line(2 * half + 1));
-                let low = bits.map(|bits| vandq_u8(bits, vdupq_n_u8(15)));
-                [low, bits.map(|bits| vshrq_n_u8::<4>(bits))]
+                let [a, b] = zip(line(2 * half), line(2 * half + 1));
+                let mask = vdupq_n_u8(15);
+                [[vandq_u8(a, mask), vandq_u8(b, mask)], [vshrq_n_u8::<4>(a), vshrq_n_u8::<4>(b)]]
             }
         };
+        // The upper bits of all codes of a half are those of a line, or four bits of each byte.
         let (upper, shifts, mask) = match KIND {
-            TABLE => return codes.map(|pair| pair.map(|codes| vqtbl1q_u8(table, codes))),
-            // An upper bit of each code: those of a half are four bits of each byte.
+            TABLE => return [look_up(table, first), look_up(table, second)],
             THREE => (zip_halves::<2>(right(line(2), 4 * half)), [-2, -1], 4),
             FIVE => (zip_halves::<2>(right(line(4), 4 * half)), [-4, -3], 16),
             SIX => (zip_halves::<4>(line(4 + half)), [-4, -2], 48),
-            _ => return codes,
+            _ => return [first, second],
         };
-        [0, 1].map(|i| [0, 1].map(|k| put(codes[i][k], upper[k], shifts[i], mask)))
+        let put = |[a, b]: [uint8x16_t; 2], shift| {
+            [put(a, upper[0], shift, mask), put(b, upper[1], shift, mask)]
+        };
+        [put(first, shifts[0]), put(second, shifts[1])]
     }
 
     /// Fetches lines of the block that lies `ahead` bytes further: every `passes`-th, from
@@ -141,8 +147,15 @@ pub(super) fn prefetch(line: &[u8], ahead: usize) {
 #[inline]
 #[target_feature(enable = "neon")]
 fn zip(even: uint8x16_t, odd: uint8x16_t) -> [uint8x16_t; 2] {
-    let [even, odd] = [even, odd].map(|line| vreinterpretq_u32_u8(line));
-    [vzip1q_u32(even, odd), vzip2q_u32(even, odd)].map(|words| vreinterpretq_u8_u32(words))
+    let (even, odd) = (vreinterpretq_u32_u8(even), vreinterpretq_u32_u8(odd));
+    let (first, second) = (vzip1q_u32(even, odd), vzip2q_u32(even, odd));
+    [vreinterpretq_u8_u32(first), vreinterpretq_u8_u32(second)]
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn look_up(table: uint8x16_t, [a, b]: [uint8x16_t; 2]) -> [uint8x16_t; 2] {
+    [vqtbl1q_u8(table, a), vqtbl1q_u8(table, b)]
 }
 
 /// A line zipped with itself, bytes of the second moved to the right by `BITS`.

@@ -64,17 +64,17 @@ fn half_tile<const TYPE: u8, const R: usize>(job: &Job<'_>, out: &mut [Lanes]) {
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_pair<const TYPE: u8>(pair: &[u8], lane: usize) -> ([float32x4_t; 2], [float32x4_t; 2]) {
-    let eight = |ty, first| [0, 4].map(|q| load_floats(ty, pair, first + q));
+    let eight = |ty, first| [load_floats(ty, pair, first), load_floats(ty, pair, first + 4)];
     match TYPE {
         F32 => (eight(FloatType::F32, lane), eight(FloatType::F32, TILE_ROWS + lane)),
         F16 => (eight(FloatType::F16, lane), eight(FloatType::F16, TILE_ROWS + lane)),
         _ => {
-            let lines = eight(FloatType::F32, lane).map(|v| vreinterpretq_u32_f32(v));
+            let [a, b] = eight(FloatType::F32, lane);
+            let (a, b) = (vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b));
             let high = vdupq_n_u32(0xffff_0000);
-            (
-                lines.map(|v| vreinterpretq_f32_u32(vshlq_n_u32::<16>(v))),
-                lines.map(|v| vreinterpretq_f32_u32(vandq_u32(v, high))),
-            )
+            let even = [vshlq_n_u32::<16>(a), vshlq_n_u32::<16>(b)];
+            let odd = [vandq_u32(a, high), vandq_u32(b, high)];
+            (even.map(|v| vreinterpretq_f32_u32(v)), odd.map(|v| vreinterpretq_f32_u32(v)))
         }
     }
 }

@@ -81,7 +81,7 @@ macro_rules! kernels {
                 let (form, rows) = (job.tile.form, job.stride);
                 let mut acc = [[vdupq_n_f32(0.0); 2]; R];
                 let mut scale = [vdupq_n_f32(0.0); 2];
-                let mut num_groups = 0;
+                let (mut num_groups, group_sums) = (0, int8.group_sums(form.group));
                 let quads = int8.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * rows);
                 let seeds = int8.seeds(form.offset, STEP).chunks_exact(rows);
                 let sums = int8.sums.chunks_exact(STEP / 16 * rows);
@@ -89,12 +89,15 @@ macro_rules! kernels {
                 for (s, (step, ((quads, seeds), sums))) in job.tile.steps().zip(entries).enumerate()
                 {
                     if let Some(group) = step.group {
-                        let group_sums = int8.group_sums(form.group);
-                        scale =
-                            start_group::<SCALE, R>(job, group, (group_sums, num_groups), &mut acc);
+                        if form.biased {
+                            let bias = load_biases::<SCALE>(form.scale, group, job.lane);
+                            let sums = &group_sums[num_groups * rows + job.first..][..R];
+                            acc = add_biases(acc, bias, sums);
+                        }
+                        scale = load_scales::<SCALE>(form.scale, group, job.lane);
                         num_groups += 1;
                     }
-                    let mut products = starts::<KIND, R>(job, seeds, sums);
+                    let mut products = starts::<KIND, STEP, SCALE, R>(job, seeds, sums);
                     let block = Block { codes: step.block, half: step.half, lane: job.lane };
                     add_step::<KIND, STEP, SCALE, R>(job, block, quads, &mut products);
                     let x_scales = &int8.scales[s * STEP / BLOCK * rows + job.first..];
@@ -120,9 +123,9 @@ macro_rules! kernels {
                     let codes = tile.block(place.block);
                     let quads = rest.codes()[e].as_chunks().0.chunks_exact(STEP / 4);
                     for (half, quads) in quads.enumerate() {
-                        let sum = quads.as_flattened().iter().map(|&x| i32::from(x)).sum();
+                        let sum = sum(quads.as_flattened());
                         let seeds = &seeds[e * steps + half..];
-                        let mut products = starts::<KIND, 1>(job, seeds, &[sum]);
+                        let mut products = starts::<KIND, STEP, REST, 1>(job, seeds, &[sum]);
                         let block = Block { codes, half, lane: job.lane };
                         add_step::<KIND, STEP, REST, 1>(job, block, quads, &mut products);
                         let group = tile.group_at(place.block * BLOCK + half * STEP);
@@ -201,26 +204,21 @@ fn add_products_dot(mut sums: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int3
     sums
 }
 
-/// The scales of group `g`; its biases go to the sums.
+/// `acc[r] += bias * sums[r]`
 #[inline]
 #[target_feature(enable = "neon")]
-fn start_group<const SCALE: u8, const R: usize>(
-    job: &Job<'_>,
-    group: Group<'_>,
-    (group_sums, g): (&[f32], usize),
-    acc: &mut [Eight<float32x4_t>; R],
-) -> Eight<float32x4_t> {
-    let form = job.tile.form;
-    if form.biased {
-        let bias = [0, 4].map(|q| scales::load_biases::<SCALE>(form.scale, group, job.lane + q));
-        let sums = &group_sums[g * job.stride + job.first..][..R];
-        for r in 0..R {
-            for q in 0..2 {
-                acc[r][q] = vfmaq_f32(acc[r][q], bias[q], vdupq_n_f32(sums[r]));
-            }
+fn add_biases<const R: usize>(
+    mut acc: [Eight<float32x4_t>; R],
+    bias: Eight<float32x4_t>,
+    sums: &[f32],
+) -> [Eight<float32x4_t>; R] {
+    let sums = &sums[..R];
+    for r in 0..R {
+        for q in 0..2 {
+            acc[r][q] = vfmaq_f32(acc[r][q], bias[q], vdupq_n_f32(sums[r]));
         }
     }
-    load_scales::<SCALE>(form.scale, group, job.lane)
+    acc
 }
 
 /// The scales of eight rows of a group, from `lane`.
@@ -231,14 +229,27 @@ fn load_scales<const SCALE: u8>(
     group: Group<'_>,
     lane: usize,
 ) -> Eight<float32x4_t> {
-    [0, 4].map(|q| scales::load_scales::<SCALE>(kind, group, lane + q))
+    let four = |lane| scales::load_scales::<SCALE>(kind, group, lane);
+    [four(lane), four(lane + 4)]
+}
+
+/// The biases of eight rows of a group, which has some, from `lane`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_biases<const SCALE: u8>(
+    kind: ScaleKind,
+    group: Group<'_>,
+    lane: usize,
+) -> Eight<float32x4_t> {
+    let four = |lane| scales::load_biases::<SCALE>(kind, group, lane);
+    [four(lane), four(lane + 4)]
 }
 
 /// What the sums of a step start with: the weight offset, and what signed codes are short of.
 /// `seeds`: `[stride]`, `sixteens`: `[columns / 16][stride]`.
 #[inline]
 #[target_feature(enable = "neon")]
-fn starts<const KIND: u8, const R: usize>(
+fn starts<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize>(
     job: &Job<'_>,
     seeds: &[i32],
     sixteens: &[i32],
@@ -273,6 +284,12 @@ fn add_scaled<const R: usize>(
             acc[r][q] = vfmaq_f32(acc[r][q], scale[q], sum);
         }
     }
+}
+
+/// Adds up codes.
+#[inline(always)]
+fn sum(codes: &[i8]) -> i32 {
+    codes.iter().map(|&code| i32::from(code)).sum()
 }
 
 /// Four activations in every lane.

@@ -15,6 +15,9 @@ use crate::matmul::{Chunk, Int8, IntTile, Lanes};
 use crate::pack::{Group, LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind, ScaleKind};
 
+/// Columns whose codes are unpacked together.
+const HALF: usize = BLOCK / 2;
+
 /// Rows of weights of a pass.
 const ROWS: usize = 4;
 /// Passes over a tile.
@@ -90,7 +93,8 @@ fn four_rows<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize,
                 let bias = twice(load_biases::<SCALE>(form.scale, group, lane));
                 for (p, acc) in acc.iter_mut().enumerate() {
                     let sums = pair_of_floats(sums, p);
-                    *acc = [0, 1].map(|k| vfmaq_f32(acc[k], bias[k], sums));
+                    acc[0] = vfmaq_f32(acc[0], bias[0], sums);
+                    acc[1] = vfmaq_f32(acc[1], bias[1], sums);
                 }
             }
             scale = twice(load_scales::<SCALE>(form.scale, group, lane));
@@ -100,8 +104,11 @@ fn four_rows<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize,
         if step.half == 0 {
             block.fetch(job.ahead, job.pass, PASSES);
         }
-        let starts = std::array::from_fn(|p| [pair_of_ints(seeds, p); 2]);
-        let sums = add_step::<KIND, STEP, R, P>(block, table, quads, starts);
+        let mut starts = [[vdupq_n_s32(0); 2]; P];
+        for (p, start) in starts.iter_mut().enumerate() {
+            *start = [pair_of_ints(seeds, p); 2];
+        }
+        let sums = add_step::<KIND, STEP, SCALE, R, P>(block, table, quads, starts);
         acc = add_scaled(acc, scale, sums, &x_scales[s * STEP / BLOCK]);
     }
     for p in 0..P {
@@ -116,7 +123,9 @@ impl Job<'_> {
     #[target_feature(enable = "neon")]
     fn fetch_scales(&self, group: Group<'_>) {
         if self.pass == 0 {
-            group.own.chunks(LINE_BYTES).for_each(|line| prefetch(line, self.ahead));
+            for line in group.own.chunks(LINE_BYTES) {
+                prefetch(line, self.ahead);
+            }
         }
     }
 }
@@ -124,33 +133,24 @@ impl Job<'_> {
 /// Adds `Σ code * activation` of one step for each row. `quads`: `[columns / 4][row]`.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
-fn add_step<const KIND: u8, const STEP: usize, const R: usize, const P: usize>(
+fn add_step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize, const P: usize>(
     block: Block<'_>,
     table: uint8x16_t,
     quads: &[[i8; 4]],
-    sums: [Four<int32x4_t>; P],
-) -> [Four<int32x4_t>; P] {
-    let (first, second) = quads.split_at(4 * R);
-    if STEP < BLOCK {
-        return add_sixteen::<R, P>(block.sixteen::<KIND>(block.half, table), first, sums);
-    }
-    let sums = add_sixteen::<R, P>(block.sixteen::<KIND>(0, table), first, sums);
-    add_sixteen::<R, P>(block.sixteen::<KIND>(1, table), second, sums)
-}
-
-/// The same of 16 columns.
-#[inline]
-#[target_feature(enable = "neon,i8mm")]
-fn add_sixteen<const R: usize, const P: usize>(
-    codes: [[uint8x16_t; 2]; 2],
-    quads: &[[i8; 4]],
     mut sums: [Four<int32x4_t>; P],
 ) -> [Four<int32x4_t>; P] {
-    let quads = &quads[..4 * R];
-    for i in 0..2 {
-        let x = pairs_of_codes::<R, P>(&quads[i * R..][..R], &quads[(i + 2) * R..][..R]);
-        for p in 0..P {
-            sums[p] = [0, 1].map(|k| add_products(sums[p][k], codes[i][k], x[p]));
+    let quads = &quads[..STEP / 4 * R];
+    for half in 0..STEP / HALF {
+        let codes = block.sixteen::<KIND, STEP, SCALE, R>(block.half + half, table);
+        let quads = &quads[half * HALF / 4 * R..][..HALF / 4 * R];
+        for i in 0..2 {
+            let (first, second) = (&quads[i * R..][..R], &quads[(i + 2) * R..][..R]);
+            let x = pairs_of_codes::<R, P>(first, second);
+            for p in 0..P {
+                for k in 0..2 {
+                    sums[p][k] = add_products(sums[p][k], codes[i][k], x[p]);
+                }
+            }
         }
     }
     sums

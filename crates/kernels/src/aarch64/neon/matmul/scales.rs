@@ -4,7 +4,6 @@ use std::arch::aarch64::*;
 
 use russet_tensor::FloatType;
 
-use super::codes::load_bytes;
 use crate::matmul::forms::scale_kind;
 use crate::pack::Group;
 use crate::quant::ScaleKind;
@@ -54,29 +53,25 @@ fn times_units(codes: uint8x8_t, units: &[u8], lane: usize) -> float32x4_t {
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn load_floats(ty: FloatType, bytes: &[u8], first: usize) -> float32x4_t {
-    let bytes = &bytes[first * ty.bytes()..];
-    match ty {
-        FloatType::F32 => vreinterpretq_f32_u8(load_bytes(bytes)),
-        FloatType::F16 => vcvt_f32_f16(vreinterpret_f16_u8(load_eight(bytes))),
-        FloatType::BF16 => {
-            let halves = vreinterpret_u16_u8(load_eight(bytes));
-            vreinterpretq_f32_u32(vshll_n_u16::<16>(halves))
+    let bytes = &bytes[first * ty.bytes()..][..4 * ty.bytes()];
+    let start = bytes.as_ptr();
+    // SAFETY: the slice has four elements of the type; the loads have no alignment.
+    unsafe {
+        match ty {
+            FloatType::F32 => vreinterpretq_f32_u8(vld1q_u8(start)),
+            FloatType::F16 => vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(start))),
+            FloatType::BF16 => {
+                let halves = vreinterpret_u16_u8(vld1_u8(start));
+                vreinterpretq_f32_u32(vshll_n_u16::<16>(halves))
+            }
         }
     }
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn load_eight(bytes: &[u8]) -> uint8x8_t {
-    let bytes = &bytes[..8];
-    // SAFETY: the slice has eight bytes; the load has no alignment.
-    unsafe { vld1_u8(bytes.as_ptr()) }
 }
 
 /// Four bytes, twice.
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_four(bytes: &[u8]) -> uint8x8_t {
-    let four = [bytes[0], bytes[1], bytes[2], bytes[3]];
-    vreinterpret_u8_u32(vdup_n_u32(u32::from_le_bytes(four)))
+    let four = bytes.first_chunk().expect("a scale for each of the rows");
+    vreinterpret_u8_u32(vdup_n_u32(u32::from_le_bytes(*four)))
 }
