@@ -33,6 +33,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         cargo_args: Vec<String>,
     },
+    /// Run the kernels' tests for aarch64 on three emulated CPUs (see `docs/adding-a-kernel.md`).
+    Aarch64 {
+        /// Passed to `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        cargo_args: Vec<String>,
+    },
     /// Compare real models with their recorded greedy tokens (fetches 850 MB once).
     Goldens,
     /// Write the model `synth-1b`, random weights as MLX and GGUF (2 GB).
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Tidy => steps::tidy(&root),
         Command::Test { cargo_args } => steps::test(&root, &cargo_args),
+        Command::Aarch64 { cargo_args } => steps::aarch64(&root, &cargo_args),
         Command::Goldens => steps::goldens(&root),
         Command::Synth(options) => synth::run(&root, &options),
         Command::BenchPeers(options) => peers::run(&root, &options),

@@ -68,6 +68,30 @@ pub(crate) fn goldens(root: &Path) -> Result<(), Error> {
     run(&mut process, command)
 }
 
+/// The kernels' tests for aarch64, emulated: on a CPU with every extension, one without the matrix
+/// products of int8, and one without its dot products too.
+pub(crate) fn aarch64(root: &Path, cargo_args: &[String]) -> Result<(), Error> {
+    for cpu in ["max", "neoverse-n1", "cortex-a72"] {
+        let fixed = ["test", "-p", "russet-kernels", "--target", "aarch64-unknown-linux-gnu"];
+        let mut process = Command::new(program());
+        process.args(fixed).args(cargo_args).current_dir(root);
+        let runner = format!("qemu-aarch64 -cpu {cpu}");
+        // The program is linked statically: with the dynamic linker of the cross toolchain threads
+        // hang under emulation.
+        let settings = [
+            ("LINKER", "aarch64-linux-gnu-gcc"),
+            ("RUNNER", runner.as_str()),
+            ("RUSTFLAGS", "-C target-feature=+crt-static"),
+        ];
+        let name = |setting| format!("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_{setting}");
+        process.envs(settings.map(|(setting, value)| (name(setting), value)));
+        let command = format!("cargo {} {}", fixed.join(" "), cargo_args.join(" "));
+        println!("$ {command} # {runner}");
+        run(&mut process, command)?;
+    }
+    Ok(())
+}
+
 /// Everything a change has to pass, as `.ci/run` does it.
 pub(crate) fn ci(root: &Path) -> Result<(), Error> {
     cargo(root, FORMAT)?;

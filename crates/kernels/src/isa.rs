@@ -23,7 +23,7 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI; BF16 is used where present.
     Avx512,
-    /// aarch64 with NEON; the dot-product extension is used where present.
+    /// aarch64 with NEON; the dot-product and int8 matrix extensions are used where present.
     Neon,
 }
 

@@ -116,16 +116,6 @@ impl Block<'_> {
         };
         [put(first, shifts[0]), put(second, shifts[1])]
     }
-
-    /// Fetches lines of the block that lies `ahead` bytes further: every `passes`-th, from
-    /// `pass` on.
-    #[inline]
-    #[target_feature(enable = "neon")]
-    pub(super) fn fetch(self, ahead: usize, pass: usize, passes: usize) {
-        for line in self.codes.chunks(LINE_BYTES).skip(pass).step_by(passes) {
-            prefetch(line, ahead);
-        }
-    }
 }
 
 /// Fetches the line `ahead` bytes after `line`; the intrinsic is not stable yet.

@@ -77,39 +77,43 @@ fn four_rows<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize,
     int8: &Int8,
     out: &mut [Lanes],
 ) {
-    let (form, lane) = (job.tile.form, ROWS * job.pass);
+    let (form, layout, lane) = (job.tile.form, &job.tile.layout, ROWS * job.pass);
     let table = codes::table(form.codes);
     let mut acc = [[vdupq_n_f32(0.0); 2]; P];
     let mut scale = [vdupq_n_f32(0.0); 2];
-    let quads = int8.codes.as_chunks::<4>().0.chunks_exact(STEP / 4 * R);
-    let seeds = int8.seeds(form.offset, STEP).as_chunks::<R>().0;
-    let x_scales = int8.scales.as_chunks::<R>().0;
     let mut group_sums = int8.group_sums(form.group).as_chunks::<R>().0.iter();
-    for (s, (step, (quads, seeds))) in job.tile.steps().zip(quads.zip(seeds)).enumerate() {
-        if let Some(group) = step.group {
-            if form.biased
-                && let Some(sums) = group_sums.next()
-            {
-                let bias = twice(load_biases::<SCALE>(form.scale, group, lane));
-                for (p, acc) in acc.iter_mut().enumerate() {
-                    let sums = pair_of_floats(sums, p);
-                    acc[0] = vfmaq_f32(acc[0], bias[0], sums);
-                    acc[1] = vfmaq_f32(acc[1], bias[1], sums);
+    let mut quads = int8.codes.as_chunks::<4>().0;
+    let mut seeds = int8.seeds(form.offset, STEP).as_chunks::<R>().0.iter();
+    let codes_bytes = layout.strip_blocks * block_bytes(KIND);
+    let strips = job.tile.bytes.chunks_exact(layout.header_bytes + codes_bytes);
+    for (strip, x_scales) in strips.zip(int8.scales.chunks_exact(layout.strip_blocks * R)) {
+        let (header, codes) = strip.split_at(layout.header_bytes);
+        job.fetch_header(header);
+        let (units, mut groups) = header.split_at(layout.unit_bytes);
+        let blocks = codes.chunks_exact(block_bytes(KIND)).zip(x_scales.as_chunks::<R>().0);
+        for (b, (codes, x_scales)) in blocks.enumerate() {
+            job.fetch_codes::<KIND>(codes);
+            for (half, seeds) in (0..BLOCK / STEP).zip(&mut seeds) {
+                // Groups are powers of two.
+                if (b * BLOCK + half * STEP) & (form.group - 1) == 0 {
+                    let own;
+                    (own, groups) = groups.split_at(layout.group_bytes);
+                    let group = Group { units, own };
+                    if form.biased
+                        && let Some(sums) = group_sums.next()
+                    {
+                        let bias = twice(load_biases::<SCALE>(form.scale, group, lane));
+                        acc = add_biases(acc, bias, sums);
+                    }
+                    scale = twice(load_scales::<SCALE>(form.scale, group, lane));
                 }
+                let step;
+                (step, quads) = quads.split_at(STEP / 4 * R);
+                let block = Block { codes, half, lane };
+                let sums = step_sums::<KIND, STEP, SCALE, R, P>(block, table, step, seeds);
+                acc = add_scaled(acc, scale, sums, x_scales);
             }
-            scale = twice(load_scales::<SCALE>(form.scale, group, lane));
-            job.fetch_scales(group);
         }
-        let block = Block { codes: step.block, half: step.half, lane };
-        if step.half == 0 {
-            block.fetch(job.ahead, job.pass, PASSES);
-        }
-        let mut starts = [[vdupq_n_s32(0); 2]; P];
-        for (p, start) in starts.iter_mut().enumerate() {
-            *start = [pair_of_ints(seeds, p); 2];
-        }
-        let sums = add_step::<KIND, STEP, SCALE, R, P>(block, table, quads, starts);
-        acc = add_scaled(acc, scale, sums, &x_scales[s * STEP / BLOCK]);
     }
     for p in 0..P {
         store(&mut out[first_of::<R>(p)][lane..], vuzp1q_f32(acc[p][0], acc[p][1]));
@@ -118,30 +122,44 @@ fn four_rows<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize,
 }
 
 impl Job<'_> {
-    /// Fetches the scales of a group of the next tile, if that falls to this pass.
+    /// Fetches the header of a strip of the next tile, if that falls to this pass.
     #[inline]
     #[target_feature(enable = "neon")]
-    fn fetch_scales(&self, group: Group<'_>) {
+    fn fetch_header(&self, header: &[u8]) {
         if self.pass == 0 {
-            for line in group.own.chunks(LINE_BYTES) {
+            for line in header.chunks(LINE_BYTES) {
                 prefetch(line, self.ahead);
             }
         }
     }
+
+    /// Fetches this pass's share of a block of the next tile, rounded up.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn fetch_codes<const KIND: u8>(&self, codes: &[u8]) {
+        for i in 0..const { block_bytes(KIND).div_ceil(PASSES * LINE_BYTES) } {
+            prefetch(codes, self.ahead + (PASSES * i + self.pass) * LINE_BYTES);
+        }
+    }
 }
 
-/// Adds `Σ code * activation` of one step for each row. `quads`: `[columns / 4][row]`.
+/// `seed + Σ code * activation` of one step for each row. `quads`: `[columns / 4][row]`.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
-fn add_step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize, const P: usize>(
+fn step_sums<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize, const P: usize>(
     block: Block<'_>,
     table: uint8x16_t,
     quads: &[[i8; 4]],
-    mut sums: [Four<int32x4_t>; P],
+    seeds: &[i32; R],
 ) -> [Four<int32x4_t>; P] {
+    let mut sums = [[vdupq_n_s32(0); 2]; P];
+    for (p, sums) in sums.iter_mut().enumerate() {
+        *sums = [pair_of_ints(seeds, p); 2];
+    }
     let quads = &quads[..STEP / 4 * R];
+    let first = if STEP == BLOCK { 0 } else { block.half };
     for half in 0..STEP / HALF {
-        let codes = block.sixteen::<KIND, STEP, SCALE, R>(block.half + half, table);
+        let codes = block.sixteen::<KIND, STEP, SCALE, R>(first + half, table);
         let quads = &quads[half * HALF / 4 * R..][..HALF / 4 * R];
         for i in 0..2 {
             let (first, second) = (&quads[i * R..][..R], &quads[(i + 2) * R..][..R]);
@@ -154,6 +172,22 @@ fn add_step<const KIND: u8, const STEP: usize, const SCALE: u8, const R: usize, 
         }
     }
     sums
+}
+
+/// `acc[p] += bias * sums` of the rows of each pair.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_biases<const R: usize, const P: usize>(
+    mut acc: [Four<float32x4_t>; P],
+    bias: Four<float32x4_t>,
+    sums: &[f32; R],
+) -> [Four<float32x4_t>; P] {
+    for (p, acc) in acc.iter_mut().enumerate() {
+        let sums = pair_of_floats(sums, p);
+        acc[0] = vfmaq_f32(acc[0], bias[0], sums);
+        acc[1] = vfmaq_f32(acc[1], bias[1], sums);
+    }
+    acc
 }
 
 /// `sums` and the products of two rows of codes with two of activations, eight columns each; the
