@@ -3,7 +3,7 @@
 use russet_decoder::{ModelInfo, Reach};
 use serde::Serialize;
 
-use crate::{Kind, Test};
+use crate::{Kind, Settings, Test};
 
 /// What a model's tokens cost, as the shapes of its matrices say.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,8 @@ pub struct Row {
     pub depth: usize,
     /// Sequences.
     pub batch: usize,
+    /// Threads that compute.
+    pub threads: usize,
     /// Tokens of all sequences per second.
     pub tokens_per_s: Spread,
     /// What each repetition took.
@@ -72,8 +74,9 @@ impl Row {
         test: &Test,
         seconds: Vec<f64>,
         measured_bytes_per_s: Option<f64>,
-        (costs, info): (&Costs, &ModelInfo),
+        (settings, info): (&Settings, &ModelInfo),
     ) -> Self {
+        let costs = &settings.costs;
         let total = test.total_tokens() as f64;
         let tokens_per_s = Spread::new(seconds.iter().map(|seconds| total / seconds).collect());
         let decodes = test.kind == Kind::Decode;
@@ -86,6 +89,7 @@ impl Row {
             generated: if decodes { test.num_tokens } else { 0 },
             depth: test.depth,
             batch: test.batch,
+            threads: settings.threads.get(),
             tokens_per_s,
             seconds,
             bytes_per_token,
@@ -134,6 +138,8 @@ fn operations(test: &Test, costs: &Costs) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use russet_decoder::CacheGroup;
 
     use super::*;
@@ -156,7 +162,15 @@ mod tests {
 
     fn row(kind: Kind, seconds: Vec<f64>) -> Row {
         let test = Test { kind, num_tokens: 2, depth: 6, batch: 2 };
-        Row::new(&test, seconds, Some(1e3), (&COSTS, &info()))
+        let settings = Settings {
+            prefill_chunk: NonZeroUsize::MIN,
+            repetitions: NonZeroUsize::MIN,
+            context_len: 64,
+            threads: NonZeroUsize::MIN,
+            free_bytes: None,
+            costs: COSTS,
+        };
+        Row::new(&test, seconds, Some(1e3), (&settings, &info()))
     }
 
     #[test]
@@ -184,7 +198,9 @@ mod tests {
     fn the_serialised_names_are_those_that_other_programs_read() {
         let value = serde_json::to_value(row(Kind::Decode, vec![1.0])).unwrap();
         assert_eq!((&value["test"], &value["kind"]), (&"tg2 x2 @ d6".into(), &"decode".into()));
-        for (name, expected) in [("prompt", 0), ("gen", 2), ("depth", 6), ("batch", 2)] {
+        for (name, expected) in
+            [("prompt", 0), ("gen", 2), ("depth", 6), ("batch", 2), ("threads", 1)]
+        {
             assert_eq!(value[name], expected, "{name}");
         }
         assert_eq!(value["tokens_per_s"]["median"], 4.0);

@@ -105,7 +105,7 @@ impl<'a> Bench<'a> {
             seconds.push(start.elapsed().as_secs_f64());
         }
         let higher = before.zip(self.bandwidth(test)).map(|(before, after)| before.max(after));
-        Ok(Row::new(test, seconds, higher, (&self.settings.costs, self.model.info())))
+        Ok(Row::new(test, seconds, higher, (&self.settings, self.model.info())))
     }
 
     /// Bytes per second; `None` where they do not matter.

@@ -1,7 +1,5 @@
 //! Rows for people: a Markdown table whose lines can be printed as the rows come.
 
-use std::num::NonZeroUsize;
-
 use crate::{Row, Test};
 
 const NAMES: [&str; 7] =
@@ -10,13 +8,12 @@ const NAMES: [&str; 7] =
 /// A table wide enough for some tests.
 #[derive(Debug, Clone)]
 pub struct Table {
-    threads: NonZeroUsize,
     widths: [usize; NAMES.len()],
 }
 
 impl Table {
-    /// For rows of `tests`, computed with `threads`.
-    pub fn new(tests: &[Test], threads: NonZeroUsize) -> Self {
+    /// For rows of `tests`.
+    pub fn new(tests: &[Test]) -> Self {
         let mut widths = NAMES.map(str::len);
         let names = tests.iter().map(|test| test.to_string().len());
         widths[0] = names.max().unwrap_or(0).max(widths[0]);
@@ -24,7 +21,7 @@ impl Table {
         widths[3] = 18;
         widths[4] = 6;
         widths[6] = 8;
-        Self { threads, widths }
+        Self { widths }
     }
 
     /// The names of the columns and the line below them.
@@ -46,7 +43,7 @@ impl Table {
         };
         self.line([
             row.test.clone(),
-            self.threads.to_string(),
+            row.threads.to_string(),
             format!("{:.1}", speed.median),
             format!("{:.1} to {:.1}", speed.min, speed.max),
             read,
@@ -80,13 +77,14 @@ mod tests {
             generated: 64,
             depth: 1024,
             batch: 8,
+            threads: 1,
             tokens_per_s: Spread { median: 100.06, min: 99.0, max: 1234.5 },
             seconds: vec![],
             bytes_per_token: Some(1.0),
             bandwidth_gb_s: Some(Bandwidth { read: 20.04, measured: 40.0, fraction: 0.501 }),
             giga_operations_per_s: 77.7,
         };
-        let table = Table::new(&[test], NonZeroUsize::MIN);
+        let table = Table::new(&[test]);
         let cells = |line: &str| -> Vec<String> {
             line.split('|').map(|cell| cell.trim().to_owned()).collect()
         };

@@ -51,8 +51,11 @@ pub(crate) fn load(
         tracing::info!(tokens = tokenizer.vocab_len(), rows = info.vocab_len, "unembedded tokens");
     }
     let cache_tokens = cache_tokens(compute, &info)?;
-    let settings =
-        EngineSettings { max_waiting, prefill_chunk: compute.prefill_chunk.get(), cache_tokens };
+    let settings = EngineSettings {
+        max_waiting,
+        prefill_chunk: compute.kernels.prefill_chunk.get(),
+        cache_tokens,
+    };
     let facts = facts(&opened.name, compute, &info, cache_tokens)?;
     let mut generation = opened.checkpoint.generation().clone();
     generation.temperature = generation.temperature.or(opened.temperature);
@@ -116,7 +119,7 @@ fn stop_tokens(generation: &GenerationConfig, tokenizer: &Tokenizer) -> Vec<Toke
 /// Tokens that the KV cache is made for: what was asked for, else the model's context as far as
 /// half of the free memory reaches.
 fn cache_tokens(compute: &ComputeSettings, info: &ModelInfo) -> Result<usize> {
-    if let Some(asked) = compute.context {
+    if let Some(asked) = compute.kernels.context {
         if asked.get() > info.context_len {
             bail!(
                 "--context is {asked}; the model was made for {} tokens at most",
@@ -147,7 +150,7 @@ fn facts(
     Ok(json!({
         "model": name,
         "architecture": info.architecture,
-        "isa": russet_kernels::select(compute.isa)?.name(),
+        "isa": russet_kernels::select(compute.kernels.isa)?.name(),
         "threads": compute.threads.unwrap_or_else(machine::physical_cores),
         "context_tokens": cache_tokens,
         "weights_bytes": info.weights_bytes,

@@ -108,6 +108,15 @@ pub(crate) struct ComputeSettings {
     /// Threads that compute [default: the physical cores]
     #[arg(short, long, env = "RUSSET_THREADS", value_name = "N", hide_env_values = true)]
     pub(crate) threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) kernels: KernelSettings,
+}
+
+/// How a model is computed, whatever the number of threads.
+#[derive(Debug, Clone, Args, Serialize)]
+#[command(next_help_heading = "Compute")]
+pub(crate) struct KernelSettings {
     /// Instruction set: scalar, avx2, avx512 or neon [default: the best there is]
     #[arg(long, env = "RUSSET_ISA", value_name = "ISA", hide_env_values = true)]
     #[serde(serialize_with = "as_text")]

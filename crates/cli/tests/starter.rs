@@ -97,18 +97,20 @@ fn info_and_list_know_the_starter() {
 #[test]
 fn bench_measures_the_rows_that_were_asked_for() {
     let asked = ["-p", "20,8", "-n", "3", "-d", "0,40", "-b", "1,2", "-r", "2"];
-    let compute = ["--prefill-chunk", "16", "--threads", "2", "--precision", "fast", "--json"];
+    let compute = ["--prefill-chunk", "16", "--threads", "2,1", "--precision", "fast", "--json"];
     let bench = ["bench", "model", starter()];
     let report: Value =
         serde_json::from_str(&text(&[&bench[..], &asked, &compute].concat())).unwrap();
     assert_eq!(report["model"], "SmolLM2-135M-Instruct-4bit");
-    assert_eq!((&report["threads"], &report["parameters"]), (&json!(2), &json!(134_515_008)));
+    assert_eq!(report["parameters"], 134_515_008);
     assert_eq!((&report["precision"], &report["kv_type"]), (&json!("fast"), &json!("bf16")));
     let rows = report["rows"].as_array().unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row["test"].as_str().unwrap()).collect();
     let shallow = ["pp20", "pp8", "tg3", "tg3 x2"];
     let deep = ["pp20 @ d40", "pp8 @ d40", "tg3 @ d40", "tg3 x2 @ d40"];
-    assert_eq!(names, [shallow, deep].concat());
+    assert_eq!(names, [shallow, deep, shallow, deep].concat());
+    let threads: Vec<u64> = rows.iter().map(|row| row["threads"].as_u64().unwrap()).collect();
+    assert_eq!(threads, [[2; 8], [1; 8]].concat());
     let weights = report["weights_bytes"].as_f64().unwrap();
     for row in rows {
         assert!(row["tokens_per_s"]["median"].as_f64().unwrap() > 0.0, "{row}");

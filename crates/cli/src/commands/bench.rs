@@ -19,27 +19,39 @@ use crate::{console, machine, matrices};
 /// Prints tokens per second of prefill and decode, row by row or as JSON.
 pub(crate) fn model(hub: &Hub, settings: &BenchModelSettings) -> Result<()> {
     let opened = opened::open(hub, &settings.model)?;
-    let mut decoder = opened.load(&settings.compute)?;
-    let mut report = Report::new(&opened, &decoder, &settings.compute)?;
     let tests = settings.grid().tests();
-    let measured = measured(&opened, &decoder, settings)?;
-    let mut bench = Bench::new(&mut decoder, &tests, measured)?;
-    let table = (!settings.json).then(|| Table::new(&tests, report.threads));
-    if let Some(table) = &table {
-        report.print_facts()?;
-        console::line(format_args!("{}", table.heading()))?;
-    }
-    let mut bar = Bar::default();
-    for test in &tests {
-        let row = bench.run(test, &mut |stage| show(&mut bar, test, stage))?;
-        bar.finish();
-        if let Some(table) = &table {
-            console::line(format_args!("{}", table.row(&row)))?;
-        }
-        report.rows.push(row);
+    let table = (!settings.json).then(|| Table::new(&tests));
+    let mut report: Option<Report> = None;
+    for compute in settings.computes() {
+        let mut decoder = opened.load(&compute)?;
+        let report = match &mut report {
+            Some(report) => report,
+            none => none.insert(Report::begin(&opened, &decoder, settings, table.as_ref())?),
+        };
+        let measured = measured(&opened, &decoder, settings, &compute)?;
+        measure(Bench::new(&mut decoder, &tests, measured)?, &tests, table.as_ref(), report)?;
     }
     if settings.json {
         console::line(format_args!("{}", serde_json::to_string_pretty(&report)?))?;
+    }
+    Ok(())
+}
+
+/// Runs `tests` and prints each as it is done.
+fn measure(
+    mut bench: Bench<'_>,
+    tests: &[Test],
+    table: Option<&Table>,
+    report: &mut Report,
+) -> Result<()> {
+    let mut bar = Bar::default();
+    for test in tests {
+        let row = bench.run(test, &mut |stage| show(&mut bar, test, stage))?;
+        bar.finish();
+        if let Some(table) = table {
+            console::line(format_args!("{}", table.row(&row)))?;
+        }
+        report.rows.push(row);
     }
     Ok(())
 }
@@ -54,7 +66,6 @@ struct Report {
     parameters: u64,
     cpu: Option<String>,
     isa: &'static str,
-    threads: NonZeroUsize,
     precision: PrecisionChoice,
     kv_type: KvChoice,
     prefill_chunk: NonZeroUsize,
@@ -62,25 +73,32 @@ struct Report {
 }
 
 impl Report {
-    fn new(
+    /// Of no rows yet; prints what stands above `table`.
+    fn begin(
         opened: &Opened,
         decoder: &Decoder<CpuDevice>,
-        compute: &ComputeSettings,
+        settings: &BenchModelSettings,
+        table: Option<&Table>,
     ) -> Result<Self> {
-        Ok(Self {
+        let kernels = &settings.kernels;
+        let report = Self {
             russet: env!("CARGO_PKG_VERSION"),
             model: opened.name.clone(),
             path: opened.path.display().to_string(),
             weights_bytes: decoder.info().weights_bytes,
             parameters: opened.checkpoint.num_parameters(),
             cpu: machine::cpu_name(),
-            isa: russet_kernels::select(compute.isa)?.name(),
-            threads: opened::cpu_options(compute).threads,
-            precision: compute.precision,
-            kv_type: opened::kv_choice(compute),
-            prefill_chunk: compute.prefill_chunk,
+            isa: russet_kernels::select(kernels.isa)?.name(),
+            precision: kernels.precision,
+            kv_type: opened::kv_choice(kernels),
+            prefill_chunk: kernels.prefill_chunk,
             rows: Vec::new(),
-        })
+        };
+        if let Some(table) = table {
+            report.print_facts()?;
+            console::line(format_args!("{}", table.heading()))?;
+        }
+        Ok(report)
     }
 
     /// What the table does not say.
@@ -106,11 +124,11 @@ fn measured(
     opened: &Opened,
     decoder: &Decoder<CpuDevice>,
     settings: &BenchModelSettings,
+    compute: &ComputeSettings,
 ) -> Result<Settings> {
-    let compute = &settings.compute;
-    let longest = compute.context.map_or(usize::MAX, NonZeroUsize::get);
+    let longest = compute.kernels.context.map_or(usize::MAX, NonZeroUsize::get);
     Ok(Settings {
-        prefill_chunk: compute.prefill_chunk,
+        prefill_chunk: compute.kernels.prefill_chunk,
         repetitions: NonZeroUsize::try_from(usize::from(settings.repetitions))?,
         context_len: decoder.info().context_len.min(longest),
         threads: opened::cpu_options(compute).threads,

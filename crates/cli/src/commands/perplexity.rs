@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::console;
 use crate::opened;
 use crate::progress::Bar;
-use crate::settings::{ComputeSettings, PerplexitySettings, PrecisionChoice};
+use crate::settings::{PerplexitySettings, PrecisionChoice};
 
 /// Rows whose logits are held at once.
 const CHUNK_LEN: usize = 64;
@@ -39,8 +39,8 @@ pub(crate) fn perplexity(hub: &Hub, settings: &PerplexitySettings) -> Result<()>
     let mut model = prepare(opened.load(&settings.compute)?, window + begin.len())?;
     let mut exact = match settings.against_exact {
         true => {
-            let compute =
-                ComputeSettings { precision: PrecisionChoice::Exact, ..settings.compute.clone() };
+            let mut compute = settings.compute.clone();
+            compute.kernels.precision = PrecisionChoice::Exact;
             Some(prepare(opened.load(&compute)?, window + begin.len())?)
         }
         false => None,

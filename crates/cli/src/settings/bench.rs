@@ -1,9 +1,11 @@
 //! Settings of the measurements of speed.
 
+use std::num::NonZeroUsize;
+
 use clap::{Args, Subcommand, value_parser};
 use russet_bench::Grid;
 
-use super::ComputeSettings;
+use super::{ComputeSettings, KernelSettings};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -55,11 +57,31 @@ pub(crate) struct BenchModelSettings {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Numbers of threads that compute [default: the physical cores]
+    #[arg(
+        short,
+        long,
+        env = "RUSSET_THREADS",
+        value_name = "N,..",
+        value_delimiter = ',',
+        hide_env_values = true,
+        help_heading = "Compute"
+    )]
+    threads: Vec<NonZeroUsize>,
     #[command(flatten)]
-    pub(crate) compute: ComputeSettings,
+    pub(crate) kernels: KernelSettings,
 }
 
 impl BenchModelSettings {
+    /// How the model is computed, once for each number of threads.
+    pub(crate) fn computes(&self) -> Vec<ComputeSettings> {
+        let with = |threads| ComputeSettings { threads, kernels: self.kernels.clone() };
+        match &self.threads[..] {
+            [] => vec![with(None)],
+            numbers => numbers.iter().map(|&threads| with(Some(threads))).collect(),
+        }
+    }
+
     /// The rows asked for.
     pub(crate) fn grid(&self) -> Grid {
         Grid {
