@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use russet_decoder::{Model, ModelError, ModelInfo, TokenId};
+use russet_decoder::{Model, ModelError, ModelInfo, ModelOutput, TokenId};
 use russet_kernels::LogitKernels;
 
 use crate::bandwidth::ReadProbe;
@@ -138,6 +138,7 @@ impl<'a> Bench<'a> {
                 logits.chunks_exact(vocab_len).map(likeliest).collect();
             let (name, num_tokens) = (|| test.to_string(), cached_len + 1);
             tokens = best.ok_or_else(|| Error::Logits { test: name(), num_tokens })?;
+            self.model.recycle(ModelOutput { logits, ..ModelOutput::default() });
         }
         Ok(())
     }

@@ -78,6 +78,9 @@ pub trait Device: Send {
     /// Brings a tensor to the host, `[rows, width]`.
     fn to_host(&mut self, x: Self::Tensor) -> Vec<f32>;
 
+    /// Takes back what [`Device::to_host`] returned.
+    fn recycle_host(&mut self, _values: Vec<f32>) {}
+
     /// Takes back a tensor that nothing needs any more.
     fn recycle(&mut self, x: Self::Tensor);
 }

@@ -85,6 +85,10 @@ impl<D: Device> Model for Decoder<D> {
         Ok(ModelOutput { logits, hidden: self.device.to_host(hidden) })
     }
 
+    fn recycle(&mut self, output: ModelOutput) {
+        self.device.recycle_host(output.logits);
+    }
+
     fn copy_block(&mut self, group: usize, from: BlockId, to: BlockId) {
         for &layer in &self.info.cache_groups[group].layers {
             self.caches[layer].copy_block(from.0, to.0);

@@ -17,6 +17,9 @@ pub trait Model: Send {
     /// cut into steps, bit for bit.
     fn forward(&mut self, batch: &Batch) -> Result<ModelOutput, ModelError>;
 
+    /// Takes back what a step returned, so that the next finds the memory.
+    fn recycle(&mut self, _output: ModelOutput) {}
+
     /// Copies one block over another in every layer of `group`.
     fn copy_block(&mut self, group: usize, from: BlockId, to: BlockId);
 

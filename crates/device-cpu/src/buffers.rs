@@ -17,6 +17,14 @@ pub(crate) struct Values {
     len: usize,
 }
 
+impl Buffer {
+    /// One row of any values.
+    pub(crate) fn from_vec(vec: Vec<f32>) -> Self {
+        let len = vec.len();
+        Self { values: Values { vec, len }, width: len }
+    }
+}
+
 impl Values {
     /// The values alone.
     pub(crate) fn into_vec(mut self) -> Vec<f32> {

@@ -193,6 +193,10 @@ impl Device for CpuDevice {
         x.values.into_vec()
     }
 
+    fn recycle_host(&mut self, values: Vec<f32>) {
+        self.spares.give(Buffer::from_vec(values));
+    }
+
     fn recycle(&mut self, x: Buffer) {
         self.spares.give(x);
     }

@@ -152,6 +152,7 @@ impl Worker {
                 }
             }
         }
+        self.model.recycle(output);
     }
 
     /// Appends a chosen token to its sequence, or ends the sequence.
