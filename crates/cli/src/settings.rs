@@ -117,7 +117,7 @@ pub(crate) struct ComputeSettings {
 #[derive(Debug, Clone, Args, Serialize)]
 #[command(next_help_heading = "Compute")]
 pub(crate) struct KernelSettings {
-    /// Instruction set: scalar, avx2, avx512 or neon [default: the best there is]
+    /// Instruction set: scalar, avx2, avx-vnni, avx512 or neon [default: the best there is]
     #[arg(long, env = "RUSSET_ISA", value_name = "ISA", hide_env_values = true)]
     #[serde(serialize_with = "as_text")]
     pub(crate) isa: Option<Isa>,

@@ -21,6 +21,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// x86-64 with AVX2, FMA, F16C and AVX-VNNI, or the same instruction of AVX-512 VL.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI; BF16 is used where present.
     Avx512,
     /// aarch64 with NEON; the dot-product and int8 matrix extensions are used where present.
@@ -29,7 +31,7 @@ pub enum Isa {
 
 impl Isa {
     /// Every ISA, whether or not this CPU has it.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon];
+    pub const ALL: [Self; 5] = [Self::Scalar, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Neon];
 }
 
 impl fmt::Display for Isa {
@@ -37,6 +39,7 @@ impl fmt::Display for Isa {
         f.write_str(match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx-vnni",
             Self::Avx512 => "avx512",
             Self::Neon => "neon",
         })
@@ -59,6 +62,7 @@ pub fn available() -> Vec<&'static dyn Kernels> {
     {
         use crate::x86_64::{Avx2, Avx512};
         found.extend(Avx512::detect().map(|k| k as &dyn Kernels));
+        found.extend(Avx2::detect_vnni().map(|k| k as &dyn Kernels));
         found.extend(Avx2::detect().map(|k| k as &dyn Kernels));
     }
     #[cfg(target_arch = "aarch64")]
@@ -90,7 +94,10 @@ mod tests {
             assert_eq!(isa.to_string().parse::<Isa>().unwrap(), isa);
         }
         let message = "sse9".parse::<Isa>().unwrap_err().to_string();
-        assert_eq!(message, r#"unknown isa "sse9"; accepted: scalar, avx2, avx512, neon"#);
+        assert_eq!(
+            message,
+            r#"unknown isa "sse9"; accepted: scalar, avx2, avx-vnni, avx512, neon"#
+        );
         assert_eq!(available().last().unwrap().isa(), Isa::Scalar);
     }
 

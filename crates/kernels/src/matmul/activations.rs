@@ -1,7 +1,7 @@
 //! The rows that weights are multiplied with, in the forms that kernels read.
 
 use super::Operand;
-use super::chunk::{Chunk, MAX_CHUNK_ROWS};
+use super::chunk::Chunk;
 use crate::pack::Form;
 use crate::{Executor, PackedMatrix};
 
@@ -120,9 +120,9 @@ impl Activations {
 /// Takes rows into chunks of about the same number.
 fn fill(exec: &Executor, chunks: &mut Vec<Chunk>, (x, cols): (&[f32], usize), forms: &Forms) {
     let rows = x.len() / cols;
-    let num_chunks = rows.div_ceil(MAX_CHUNK_ROWS);
-    chunks.resize_with(num_chunks, Chunk::default);
     let kernels = exec.kernels();
+    let num_chunks = rows.div_ceil(kernels.chunk_rows());
+    chunks.resize_with(num_chunks, Chunk::default);
     let bound = |i: usize| rows * i / num_chunks * cols;
     let fill = |i: usize, chunk: &mut Chunk| {
         chunk.fill(kernels, &x[bound(i)..bound(i + 1)], cols, forms);

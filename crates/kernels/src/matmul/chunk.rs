@@ -1,4 +1,4 @@
-//! Up to 12 rows of activations, interleaved so that a kernel reads them as one stream.
+//! Some rows of activations, interleaved so that a kernel reads them as one stream.
 
 use half::bf16;
 
@@ -8,7 +8,7 @@ use crate::Kernels;
 use crate::pack::DENSE_PAD;
 use crate::quant::BLOCK;
 
-/// Rows of a chunk: as many as an AVX-512 kernel has accumulators for.
+/// Rows of a chunk at most: as many as an AVX-512 kernel has accumulators for.
 pub(crate) const MAX_CHUNK_ROWS: usize = 12;
 
 /// Some rows of activations.

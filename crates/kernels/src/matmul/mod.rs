@@ -40,9 +40,14 @@ use crate::quant::BLOCK;
 /// A row of outputs of one tile.
 pub type Lanes = [f32; TILE_ROWS];
 
-/// The matrix-product kernels of one ISA: one tile of 16 weight rows times a chunk of up to 12
-/// activation rows.
+/// The matrix-product kernels of one ISA: one tile of 16 weight rows times a chunk of activation
+/// rows.
 pub trait MatMul {
+    /// Rows that a chunk has at most, 12 or less.
+    fn chunk_rows(&self) -> usize {
+        MAX_CHUNK_ROWS
+    }
+
     /// Whether [`MatMul::bf16_tile`] is implemented.
     fn has_bf16_dot(&self) -> bool {
         false
@@ -182,7 +187,8 @@ impl Product<'_> {
     /// # Safety
     /// No other thread may compute the same tiles of this product.
     unsafe fn run(&self, tiles: Range<usize>) {
-        let chunk_bytes = MAX_CHUNK_ROWS * self.x.cols() * self.operand.bytes();
+        let chunk_rows = self.exec.kernels().chunk_rows();
+        let chunk_bytes = chunk_rows * self.x.cols() * self.operand.bytes();
         let sweep = (SWEEP_BYTES / chunk_bytes.max(1)).max(1);
         let mut first_row = 0;
         for chunks in self.x.chunks().chunks(sweep) {

@@ -7,6 +7,8 @@ mod lines;
 mod plain;
 mod planes;
 mod scales;
+#[cfg(target_arch = "aarch64")]
+mod steps;
 
 use russet_tensor::{FloatType, FpFormat, GgmlType, MatrixData, MatrixView, RowMap};
 

@@ -1,11 +1,12 @@
-//! Matrix products: half a tile against up to four rows of a chunk, so that everything fits 16
-//! registers.
+//! Matrix products: a tile against up to six rows of activations, which are a chunk here, so that
+//! sums fit 16 registers.
 
 mod codes;
+mod dot;
 mod float;
 mod int8;
-
-use std::ops::Range;
+mod loads;
+mod scales;
 
 use super::Avx2;
 use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul, RowCodes};
@@ -13,22 +14,38 @@ use crate::matmul::{self, Chunk, DenseTile, IntTile, Lanes, MatMul, RowCodes};
 /// Rows of half a tile: the lanes of a register.
 const LANES: usize = 8;
 /// Rows of activations that share a pass over a tile.
-const MAX_ROWS: usize = 4;
+const MAX_ROWS: usize = 6;
 
-/// Calls `$function::<$generics, R>($arguments)` with R = `$rows`, one to four.
+/// Rows of a tile that one pass multiplies.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The first.
+    lane: usize,
+    /// Halves of a tile, one or two, each in a register.
+    halves: usize,
+}
+
+/// Calls `$function::<$generics, R>($arguments)` with R = `$rows`, one to six.
 macro_rules! with_rows {
     ($rows:expr, $function:ident::<$($generic:tt),+>($($argument:expr),+)) => {
         match $rows {
             1 => $function::<$($generic,)+ 1>($($argument),+),
             2 => $function::<$($generic,)+ 2>($($argument),+),
             3 => $function::<$($generic,)+ 3>($($argument),+),
-            _ => $function::<$($generic,)+ 4>($($argument),+),
+            4 => $function::<$($generic,)+ 4>($($argument),+),
+            5 => $function::<$($generic,)+ 5>($($argument),+),
+            6 => $function::<$($generic,)+ 6>($($argument),+),
+            rows => unreachable!("a chunk of {rows} rows"),
         }
     };
 }
 use with_rows;
 
 impl MatMul for Avx2 {
+    fn chunk_rows(&self) -> usize {
+        MAX_ROWS
+    }
+
     fn quantize(&self, x: &[f32], out: &mut RowCodes) {
         // SAFETY: `self` proves the features.
         unsafe { quantize(x, out) }
@@ -40,34 +57,24 @@ impl MatMul for Avx2 {
     }
 
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-        for rows in passes(chunk) {
-            // SAFETY: `self` proves the features.
-            unsafe { int8::tile(tile, chunk, rows, out) }
-        }
+        // SAFETY: `self` proves the features.
+        unsafe { int8::tile(self.dot, tile, chunk, out) }
     }
 
     fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         // SAFETY: `self` proves the features.
-        unsafe { int8::rest(tile, chunk, out) }
+        unsafe { int8::rest(self.dot, tile, chunk, out) }
     }
 
     fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-        for rows in passes(chunk) {
-            // SAFETY: `self` proves the features.
-            unsafe { float::tile(tile, chunk, rows, out) }
-        }
+        // SAFETY: `self` proves the features.
+        unsafe { float::tile(tile, chunk, out) }
     }
 
     fn widen_tile(&self, tile: &IntTile<'_>, out: &mut [Lanes]) {
         // SAFETY: `self` proves the features.
         unsafe { widen_tile(tile, out) }
     }
-}
-
-/// The rows of a chunk, at most four at a time.
-fn passes(chunk: &Chunk) -> impl Iterator<Item = Range<usize>> {
-    let rows = chunk.rows();
-    (0..rows).step_by(MAX_ROWS).map(move |first| first..rows.min(first + MAX_ROWS))
 }
 
 /// The definition, compiled for this ISA.

@@ -1,8 +1,10 @@
-//! Codes of eight rows of a block of 32 columns, from their planes.
+//! Codes of a block of 32 columns, eight rows at a time, from their planes.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::int8::load_line;
+use super::Place;
+use super::loads::load_line;
 use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
 use crate::quant::{BLOCK, CodeKind};
@@ -10,67 +12,71 @@ use crate::quant::{BLOCK, CodeKind};
 /// A step of a block.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
-    /// The planes from the first of the eight rows to their last line.
+    /// The planes from the first row wanted to their last line.
     lines: &'a [u8],
     /// Which half the step is, if it is half a block.
     half: usize,
 }
 
 impl<'a> Block<'a> {
-    /// Rows from `lane` of the block `codes`.
+    /// Step `half` of the block `codes`: its rows from that of `place`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn new<const KIND: u8>(codes: &'a [u8], half: usize, lane: usize) -> Self {
+    pub(super) fn new<const KIND: u8>(codes: &'a [u8], half: usize, place: Place) -> Self {
         // This length is constant, so that one check serves all lines.
-        Self { lines: &codes[4 * lane..][..block_bytes(KIND) - LINE_BYTES / 2], half }
+        let len = block_bytes(KIND) - (2 - place.halves) * LINE_BYTES / 2;
+        Self { lines: &codes[4 * place.lane..][..len], half }
     }
 
-    /// The codes of eight columns, as bytes, before a table: the columns from `8 * PAIR` of the
-    /// step, and four after them.
+    /// The same step, but not to the compiler: it loads lines again rather than keep them in
+    /// registers, of which there are few.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn pair<const KIND: u8, const STEP: usize, const PAIR: usize>(
+    pub(super) fn again(self) -> Self {
+        let mut start = self.lines.as_ptr();
+        // SAFETY: nothing is done, so that it stays the same slice.
+        let lines = unsafe {
+            asm!("/* {0} */", inout(reg) start, options(pure, readonly, nostack, preserves_flags));
+            std::slice::from_raw_parts(start, self.lines.len())
+        };
+        Self { lines, ..self }
+    }
+
+    /// The codes of quad `QUAD` of the step, four columns, as bytes before a table, of half `h` of
+    /// the rows.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn quad<const KIND: u8, const STEP: usize, const QUAD: usize>(
         self,
-    ) -> (__m256i, __m256i) {
-        let first = if STEP == BLOCK { 0 } else { self.half % 2 * (STEP / 8) };
+        h: usize,
+    ) -> __m256i {
+        let first = if STEP == BLOCK { 0 } else { self.half % 2 * (STEP / 4) };
+        let quad = QUAD as i32;
         match KIND {
-            BYTE => (self.line(2 * (first + PAIR)), self.line(2 * (first + PAIR) + 1)),
+            BYTE => self.line(first + QUAD, h),
             TWO | THREE => {
-                let line = self.line(first / 2 + PAIR / 2);
-                let shift = 4 * (PAIR as i32 % 2);
-                let (low, high) = (take(line, shift, 3), take(line, shift + 2, 3));
+                let codes = take(self.line((first + QUAD) / 4, h), 2 * (quad % 4), 3);
                 if KIND == TWO {
-                    return (low, high);
+                    return codes;
                 }
-                let line = shifted(self.line(2), 2 * first as i32);
-                let shift = 2 * PAIR as i32 - 2;
-                (put(low, line, shift, 4), put(high, line, shift + 1, 4))
+                put(codes, shifted(self.line(2, h), first as i32), quad - 2, 4)
             }
             _ => {
-                let line = self.line(first + PAIR);
-                let (low, high) = (take(line, 0, 15), take(line, 4, 15));
+                let codes = take(self.line((first + QUAD) / 2, h), 4 * (quad % 2), 15);
                 match KIND {
-                    FIVE => {
-                        let line = shifted(self.line(4), 2 * first as i32);
-                        let shift = 2 * PAIR as i32 - 4;
-                        (put(low, line, shift, 16), put(high, line, shift + 1, 16))
-                    }
-                    SIX => {
-                        let line = self.line(4 + first / 2 + PAIR / 2);
-                        let shift = 4 * (PAIR as i32 % 2) - 4;
-                        (put(low, line, shift, 48), put(high, line, shift + 2, 48))
-                    }
-                    _ => (low, high),
+                    FIVE => put(codes, shifted(self.line(4, h), first as i32), quad - 4, 16),
+                    SIX => put(codes, self.line(4 + (first + QUAD) / 4, h), 2 * (quad % 4) - 4, 48),
+                    _ => codes,
                 }
             }
         }
     }
 
-    /// The eight rows of line `i`.
+    /// Half `h` of the rows of line `i`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn line(self, i: usize) -> __m256i {
-        load_line(&self.lines[i * LINE_BYTES..])
+    fn line(self, i: usize, h: usize) -> __m256i {
+        load_line(&self.lines[i * LINE_BYTES + h * LINE_BYTES / 2..])
     }
 }
 
@@ -88,16 +94,13 @@ pub(super) fn nibbles<const KIND: u8>(
     }
 }
 
-/// The low and the high nibbles of a table, in each 128-bit lane.
+/// The table of the codes, if they have one, in each 128-bit lane.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn tables(codes: CodeKind) -> (__m256i, __m256i) {
-    let CodeKind::Table(table) = codes else {
-        return (_mm256_setzero_si256(), _mm256_setzero_si256());
-    };
+pub(super) fn table(codes: CodeKind) -> __m256i {
+    let CodeKind::Table(table) = codes else { return _mm256_setzero_si256() };
     // SAFETY: the array has 16 bytes; the load has no alignment.
-    let table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) });
-    nibbles::<BYTE>(table, (table, table))
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) })
 }
 
 /// A line to the right, or to the left if `bits` is negative. Bits cross bytes.

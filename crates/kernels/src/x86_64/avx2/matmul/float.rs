@@ -1,11 +1,10 @@
 //! Float weights times f32 activations.
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 use russet_tensor::FloatType;
 
-use super::int8::{load_floats, load_line, store};
+use super::loads::{load_floats, load_line, store};
 use super::{LANES, with_rows};
 use crate::matmul::{Chunk, DenseTile, Lanes};
 use crate::pack::TILE_ROWS;
@@ -15,44 +14,41 @@ const F32: u8 = 0;
 const F16: u8 = 1;
 const BF16: u8 = 2;
 
-/// `out[r]` = the products of the tile with row `r` of the chunk, for each of `rows`.
+/// `out[r]` = the products of the tile with row `r` of the chunk.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn tile(tile: &DenseTile<'_>, chunk: &Chunk, rows: Range<usize>, out: &mut [Lanes]) {
-    for half in 0..TILE_ROWS / LANES {
-        let job = Job { tile, chunk, first: rows.start, lane: half * LANES };
+pub(super) fn tile(tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+    let (rows, x) = (chunk.rows(), &chunk.floats[..]);
+    for lane in (0..TILE_ROWS).step_by(LANES) {
         match tile.ty {
-            FloatType::F32 => with_rows!(rows.len(), half_tile::<F32>(&job, out)),
-            FloatType::F16 => with_rows!(rows.len(), half_tile::<F16>(&job, out)),
-            FloatType::BF16 => with_rows!(rows.len(), half_tile::<BF16>(&job, out)),
+            FloatType::F32 => with_rows!(rows, half_tile::<F32>(tile, x, lane, out)),
+            FloatType::F16 => with_rows!(rows, half_tile::<F16>(tile, x, lane, out)),
+            FloatType::BF16 => with_rows!(rows, half_tile::<BF16>(tile, x, lane, out)),
         }
     }
 }
 
-/// Eight rows of a tile, from `lane`, and some rows of a chunk, from `first`.
-struct Job<'a> {
-    tile: &'a DenseTile<'a>,
-    chunk: &'a Chunk,
-    first: usize,
-    lane: usize,
-}
-
+/// Eight rows of a tile, from `lane`; `x`: `[k][row]`.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn half_tile<const TYPE: u8, const R: usize>(job: &Job<'_>, out: &mut [Lanes]) {
-    let (rows, first) = (job.chunk.rows(), job.first);
+fn half_tile<const TYPE: u8, const R: usize>(
+    tile: &DenseTile<'_>,
+    x: &[f32],
+    lane: usize,
+    out: &mut [Lanes],
+) {
     let mut even = [_mm256_setzero_ps(); R];
     let mut odd = [_mm256_setzero_ps(); R];
     let pair_bytes = 2 * TILE_ROWS * if TYPE == F32 { 4 } else { 2 };
-    let pairs = job.tile.bytes.chunks_exact(pair_bytes);
-    for (pair, x) in pairs.zip(job.chunk.floats.chunks_exact(2 * rows)) {
-        let (w_even, w_odd) = load_pair::<TYPE>(pair, job.lane);
-        let (x_even, x_odd) = (&x[first..][..R], &x[rows + first..][..R]);
+    let pairs = tile.bytes.chunks_exact(pair_bytes);
+    for (pair, x) in pairs.zip(x.chunks_exact(2 * R)) {
+        let (w_even, w_odd) = load_pair::<TYPE>(pair, lane);
+        let (x_even, x_odd) = x.split_at(R);
         for r in 0..R {
             even[r] = _mm256_fmadd_ps(w_even, _mm256_set1_ps(x_even[r]), even[r]);
             odd[r] = _mm256_fmadd_ps(w_odd, _mm256_set1_ps(x_odd[r]), odd[r]);
         }
     }
     for r in 0..R {
-        store(&mut out[first + r], job.lane, _mm256_add_ps(even[r], odd[r]));
+        store(&mut out[r], lane, _mm256_add_ps(even[r], odd[r]));
     }
 }
 

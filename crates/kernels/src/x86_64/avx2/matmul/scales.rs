@@ -1,0 +1,137 @@
+//! Scales and biases of groups.
+
+use std::arch::x86_64::*;
+
+use russet_tensor::FloatType;
+
+use super::loads::{load_eight, load_floats};
+use super::{LANES, Place};
+use crate::matmul::forms::*;
+use crate::pack::LINE_BYTES;
+use crate::quant::ScaleKind;
+
+/// A register for each half of the tile that is multiplied.
+pub(super) type Floats = [__m256; 2];
+
+/// Walks the groups of a tile; `SCALE` is the kind of its scales.
+pub(super) struct Groups<'a, const SCALE: u8> {
+    pub(super) scale: ScaleKind,
+    pub(super) biased: bool,
+    /// Of the scales and biases of one.
+    pub(super) bytes: usize,
+    /// Sums of the activations of the groups to come, `[group][row]`.
+    pub(super) sums: &'a [f32],
+    /// Rows that are multiplied.
+    pub(super) place: Place,
+}
+
+/// Units of the scales and of the biases of a strip; zero where these are floats.
+pub(super) type Units = (Floats, Floats);
+
+impl<const SCALE: u8> Groups<'_, SCALE> {
+    /// The units of a strip.
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    pub(super) fn load_units(&self, units: &[u8]) -> Units {
+        load_units::<SCALE>(self.scale, units, self.place)
+    }
+
+    /// The scales of the next group; its biases go to the sums.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn read<const R: usize>(
+        &mut self,
+        units: &Units,
+        header: &mut &[u8],
+        mut acc: [Floats; R],
+    ) -> (Floats, [Floats; R]) {
+        let (own, rest) = header.split_at(self.bytes);
+        *header = rest;
+        if self.biased
+            && let Some((sums, rest)) = self.sums.split_first_chunk::<R>()
+        {
+            let biases = biases::<SCALE>(self.scale, &units.1, own, self.place);
+            for r in 0..R {
+                let sum = _mm256_set1_ps(sums[r]);
+                for h in 0..self.place.halves {
+                    acc[r][h] = _mm256_fmadd_ps(biases[h], sum, acc[r][h]);
+                }
+            }
+            self.sums = rest;
+        }
+        (scales::<SCALE>(self.scale, &units.0, own, self.place), acc)
+    }
+}
+
+/// The units of scales and biases from their line.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn load_units<const SCALE: u8>(kind: ScaleKind, units: &[u8], place: Place) -> Units {
+    let mut both = ([_mm256_setzero_ps(); 2], [_mm256_setzero_ps(); 2]);
+    if let ScaleKind::Float(_) = scale_kind::<SCALE>(kind) {
+        return both;
+    }
+    let (scale, bias) = units.split_at(LINE_BYTES / 2);
+    for h in 0..place.halves {
+        let lane = place.lane + h * LANES;
+        both.0[h] = load_floats(FloatType::F16, scale, lane);
+        both.1[h] = load_floats(FloatType::F16, bias, lane);
+    }
+    both
+}
+
+/// The scales of a group in `units`, of which floats make no use.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn scales<const SCALE: u8>(
+    kind: ScaleKind,
+    units: &Floats,
+    own: &[u8],
+    place: Place,
+) -> Floats {
+    let mut scales = [_mm256_setzero_ps(); 2];
+    for (h, scales) in scales.iter_mut().enumerate().take(place.halves) {
+        let lane = place.lane + h * LANES;
+        let codes = match scale_kind::<SCALE>(kind) {
+            ScaleKind::Float(ty) => {
+                *scales = load_floats(ty, own, lane);
+                continue;
+            }
+            ScaleKind::Bytes => load_eight(&own[lane..]),
+            ScaleKind::Nibbles => _mm_and_si128(load_eight(&own[lane..]), _mm_set1_epi8(15)),
+        };
+        *scales = times_units(codes, units[h]);
+    }
+    scales
+}
+
+/// The biases of a group, which has some.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn biases<const SCALE: u8>(kind: ScaleKind, units: &Floats, own: &[u8], place: Place) -> Floats {
+    let own = &own[kind.bias_start()..];
+    let mut biases = [_mm256_setzero_ps(); 2];
+    for (h, biases) in biases.iter_mut().enumerate().take(place.halves) {
+        let lane = place.lane + h * LANES;
+        let codes = match scale_kind::<SCALE>(kind) {
+            ScaleKind::Float(ty) => {
+                *biases = load_floats(ty, own, lane);
+                continue;
+            }
+            ScaleKind::Bytes => load_eight(&own[lane..]),
+            ScaleKind::Nibbles => {
+                let both = load_eight(&own[lane..]);
+                _mm_and_si128(_mm_srli_epi16::<4>(both), _mm_set1_epi8(15))
+            }
+        };
+        *biases = times_units(codes, units[h]);
+    }
+    biases
+}
+
+/// Signed bytes in units.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn times_units(codes: __m128i, units: __m256) -> __m256 {
+    _mm256_mul_ps(units, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)))
+}
