@@ -9,7 +9,7 @@ use packed_weights::{Owned, Random, every_encoding};
 use russet_kernels::{
     Activations, Executor, Isa, PackedMatrix, Precision, available, matmul, matmul_gathered, select,
 };
-use russet_tensor::{MatrixData, RowMap};
+use russet_tensor::{AffineBits, FloatSlice, FloatType, MatrixData, MatrixView, RowMap};
 
 /// More than one chunk of rows.
 const MAX_ROWS: usize = 43;
@@ -112,6 +112,36 @@ fn results_do_not_depend_on_rows_or_threads() {
                     let found = bits(&product(&three, &matrix, &x[..m * owned.cols], precision));
                     assert!(found == together[..found.len()], "{} m {m}", owned.name);
                 }
+            }
+        }
+    }
+}
+
+/// Where sums are kept in 16 bits, these are the first that would saturate.
+#[test]
+fn sums_of_the_largest_codes_and_activations_are_exact() {
+    const SHAPE: (usize, usize) = (16, 128);
+    let scalar = executor(Isa::Scalar, 1);
+    let ones = half::f16::ONE.to_le_bytes().repeat(SHAPE.0 * SHAPE.1 / 64);
+    let zeros = vec![0; ones.len()];
+    for bits in [2, 3, 4, 5, 6, 8] {
+        let codes = vec![0xff; SHAPE.0 * SHAPE.1 / 8 * bits];
+        let data = MatrixData::Affine {
+            bits: AffineBits::new(bits as u64).unwrap(),
+            group: 64,
+            codes: &codes,
+            scales: FloatSlice::new(FloatType::F16, &ones),
+            biases: FloatSlice::new(FloatType::F16, &zeros),
+        };
+        let view = MatrixView::new(SHAPE.0, SHAPE.1, data).unwrap();
+        let matrix = PackedMatrix::pack(&scalar, &view, RowMap::Identity).unwrap();
+        // A scale of activations of 1, so that sums of products are all there is.
+        for x in [127.0, -127.0] {
+            let wanted = x * ((1 << bits) - 1) as f32 * SHAPE.1 as f32;
+            for kernels in available() {
+                let exec = executor(kernels.isa(), 1);
+                let found = product(&exec, &matrix, &[x; 13 * SHAPE.1], Precision::Fast);
+                assert!(found.iter().all(|&y| y == wanted), "{bits} bits, {x}, {}", exec.isa());
             }
         }
     }

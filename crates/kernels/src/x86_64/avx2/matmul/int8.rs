@@ -15,8 +15,9 @@ use crate::x86_64::avx2::Dot;
 
 /// Rows up to which the kernel is soon where it fetches.
 const FEW_ROWS: usize = 2;
-/// How far ahead of its use a line is fetched at least with so few rows.
-const FEW_AHEAD_BYTES: usize = 4096;
+/// How far ahead of its use a line is fetched at least with so few rows, where codes take little
+/// unpacking. Elsewhere more than for many rows loses up to a sixth.
+const FEW_AHEAD_BYTES: usize = 3072;
 
 /// `out[r]` = the products of the tile with the first codes of row `r` of the chunk.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -123,7 +124,7 @@ fn pass<
         sums: int8.group_sums(form.group),
         place,
     };
-    let is_soon_there = R <= FEW_ROWS && KIND != BYTE;
+    let is_soon_there = R <= FEW_ROWS && matches!(KIND, NIBBLE | TABLE);
     let ahead = if is_soon_there { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [[_mm256_setzero_ps(); 2]; R];
@@ -144,7 +145,8 @@ fn pass<
             fetch(codes, ahead);
             for half in 0..BLOCK / STEP {
                 if b + half == 0 || is_scale_of_block {
-                    (scale, acc) = groups.read(&units, &mut header, acc);
+                    (scale, acc) =
+                        groups.read::<DOT, KIND, STEP, STRIP, R>(&units, &mut header, acc);
                 }
                 let (quads, seeds) = stream.step();
                 let block = Block::new::<KIND>(codes, half, place);

@@ -37,9 +37,16 @@ impl<const SCALE: u8> Groups<'_, SCALE> {
     }
 
     /// The scales of the next group; its biases go to the sums.
+    // Inlined, as only one kernel has the same constants.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn read<const R: usize>(
+    pub(super) fn read<
+        const DOT: u8,
+        const KIND: u8,
+        const STEP: usize,
+        const STRIP: usize,
+        const R: usize,
+    >(
         &mut self,
         units: &Units,
         header: &mut &[u8],
