@@ -16,15 +16,6 @@ const LANES: usize = 8;
 /// Rows of activations that share a pass over a tile.
 const MAX_ROWS: usize = 6;
 
-/// Rows of a tile that one pass multiplies.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// The first.
-    lane: usize,
-    /// Halves of a tile, one or two, each in a register.
-    halves: usize,
-}
-
 /// Calls `$function::<$generics, R>($arguments)` with R = `$rows`, one to six.
 macro_rules! with_rows {
     ($rows:expr, $function:ident::<$($generic:tt),+>($($argument:expr),+)) => {

@@ -3,7 +3,6 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::Place;
 use super::loads::load_line;
 use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
@@ -12,20 +11,19 @@ use crate::quant::{BLOCK, CodeKind};
 /// A step of a block.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
-    /// The planes from the first row wanted to their last line.
+    /// The planes.
     lines: &'a [u8],
     /// Which half the step is, if it is half a block.
     half: usize,
 }
 
 impl<'a> Block<'a> {
-    /// Step `half` of the block `codes`: its rows from that of `place`.
+    /// Step `half` of the block `codes`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn new<const KIND: u8>(codes: &'a [u8], half: usize, place: Place) -> Self {
+    pub(super) fn new<const KIND: u8>(codes: &'a [u8], half: usize) -> Self {
         // This length is constant, so that one check serves all lines.
-        let len = block_bytes(KIND) - (2 - place.halves) * LINE_BYTES / 2;
-        Self { lines: &codes[4 * place.lane..][..len], half }
+        Self { lines: &codes[..block_bytes(KIND)], half }
     }
 
     /// The same step, but not to the compiler: it loads lines again rather than keep them in

@@ -25,12 +25,6 @@ pub(super) type Sums<const R: usize> = [[__m256i; 2]; R];
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 2;
 
-/// Halves of a tile that are multiplied in one pass: both, which reads whole lines and each
-/// activation once, unless their sums would not fit 16 registers.
-pub(super) const fn halves(dot: u8, kind: u8, rows: usize) -> usize {
-    if dot == MADDUBS && has_two_sums(kind) && rows > 3 { 1 } else { 2 }
-}
-
 /// Whether `vpmaddubsw` multiplies the nibbles of bytes.
 const fn has_two_sums(kind: u8) -> bool {
     matches!(kind, BYTE | TABLE)
@@ -138,19 +132,45 @@ fn add_in_16_bits<
     const STRIP: usize,
     const R: usize,
 >(
+    sums: Sums<R>,
+    block: Block<'_>,
+    quads: &[[i8; 4]],
+    tables: (__m256i, __m256i),
+) -> Sums<R> {
+    // Both halves at once read each activation once, but two sums for each may not fit 16 registers.
+    if has_two_sums(KIND) && R > 3 {
+        let sums = add_halves::<KIND, STEP, SCALE, STRIP, R, 0, 1>(sums, block, quads, tables);
+        add_halves::<KIND, STEP, SCALE, STRIP, R, 1, 2>(sums, block.again(), quads, tables)
+    } else {
+        add_halves::<KIND, STEP, SCALE, STRIP, R, 0, 2>(sums, block, quads, tables)
+    }
+}
+
+/// By `vpmaddubsw`, the halves `FIRST..END` of the tile.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_halves<
+    const KIND: u8,
+    const STEP: usize,
+    const SCALE: u8,
+    const STRIP: usize,
+    const R: usize,
+    const FIRST: usize,
+    const END: usize,
+>(
     mut sums: Sums<R>,
     block: Block<'_>,
     quads: &[[i8; 4]],
     tables: (__m256i, __m256i),
 ) -> Sums<R> {
-    let (halves, quads_of_sum) = const { (halves(MADDUBS, KIND, R), quads_of_sum(KIND, STEP)) };
+    let quads_of_sum = const { quads_of_sum(KIND, STEP) };
     let mut low = [[_mm256_setzero_si256(); 2]; R];
     let mut high = [[_mm256_setzero_si256(); 2]; R];
     let again = block.again();
     macro_rules! add_quad {
         ($block:ident, $quad:literal) => {
             let mut codes = [(_mm256_setzero_si256(), _mm256_setzero_si256()); 2];
-            for h in 0..halves {
+            for h in FIRST..END {
                 let own = $block.quad::<KIND, STEP, $quad>(h);
                 codes[h] = nibbles_or_code::<KIND>(own, tables);
             }
@@ -160,7 +180,7 @@ fn add_in_16_bits<
             }
             for r in 0..R {
                 let x = broadcast(quads[r]);
-                for h in 0..halves {
+                for h in FIRST..END {
                     low[r][h] = add_products(low[r][h], codes[h].0, x);
                     if has_two_sums(KIND) {
                         high[r][h] = add_products(high[r][h], codes[h].1, x);
@@ -168,7 +188,7 @@ fn add_in_16_bits<
                 }
             }
             if ($quad + 1) % quads_of_sum == 0 {
-                sums = add_widened(sums, low, 1, halves);
+                sums = add_widened::<R, FIRST, END>(sums, low, 1);
             }
         };
     }
@@ -184,7 +204,7 @@ fn add_in_16_bits<
         add_pair!(4, 5);
         add_pair!(6, 7);
     }
-    if has_two_sums(KIND) { add_widened(sums, high, 16, halves) } else { sums }
+    if has_two_sums(KIND) { add_widened::<R, FIRST, END>(sums, high, 16) } else { sums }
 }
 
 /// The nibbles of codes if these have two sums, else the codes.
@@ -200,15 +220,14 @@ fn nibbles_or_code<const KIND: u8>(
 /// Adds pairs of 16-bit sums times `factor`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_widened<const R: usize>(
+fn add_widened<const R: usize, const FIRST: usize, const END: usize>(
     mut sums: Sums<R>,
     narrow: Sums<R>,
     factor: i16,
-    halves: usize,
 ) -> Sums<R> {
     let factor = _mm256_set1_epi16(factor);
     for r in 0..R {
-        for h in 0..halves {
+        for h in FIRST..END {
             sums[r][h] = _mm256_add_epi32(sums[r][h], _mm256_madd_epi16(narrow[r][h], factor));
         }
     }

@@ -6,10 +6,10 @@ use super::codes::Block;
 use super::dot::{self, EVEX, MADDUBS, Sums, VEX};
 use super::loads::{load, store};
 use super::scales::{Floats, Groups, load_units, scales};
-use super::{LANES, Place, with_rows};
+use super::{LANES, with_rows};
 use crate::matmul::forms::*;
 use crate::matmul::{Chunk, Int8, IntTile, Lanes};
-use crate::pack::{LINE_BYTES, TILE_ROWS};
+use crate::pack::LINE_BYTES;
 use crate::quant::{BLOCK, CodeKind, ScaleKind};
 use crate::x86_64::avx2::Dot;
 
@@ -88,29 +88,6 @@ fn tile_rows<
     int8: &Int8,
     out: &mut [Lanes],
 ) {
-    let halves = const { dot::halves(DOT, KIND, R) };
-    for lane in (0..TILE_ROWS).step_by(halves * LANES) {
-        let place = Place { lane, halves };
-        pass::<DOT, KIND, STEP, SCALE, STRIP, R>(tile, int8, place, out);
-    }
-}
-
-/// The rows of a tile at `place`.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn pass<
-    const DOT: u8,
-    const KIND: u8,
-    const STEP: usize,
-    const SCALE: u8,
-    const STRIP: usize,
-    const R: usize,
->(
-    tile: &IntTile<'_>,
-    int8: &Int8,
-    place: Place,
-    out: &mut [Lanes],
-) {
     let (form, layout) = (tile.form, &tile.layout);
     let tables = dot::tables::<DOT>(form.codes);
     let mut stream = Stream::<STEP, R> {
@@ -122,7 +99,6 @@ fn pass<
         biased: form.biased,
         bytes: layout.group_bytes,
         sums: int8.group_sums(form.group),
-        place,
     };
     let is_soon_there = R <= FEW_ROWS && matches!(KIND, NIBBLE | TABLE);
     let ahead = if is_soon_there { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
@@ -149,16 +125,16 @@ fn pass<
                         groups.read::<DOT, KIND, STEP, STRIP, R>(&units, &mut header, acc);
                 }
                 let (quads, seeds) = stream.step();
-                let block = Block::new::<KIND>(codes, half, place);
+                let block = Block::new::<KIND>(codes, half);
                 let sums =
                     dot::step::<DOT, KIND, STEP, SCALE, STRIP, R>(block, quads, seeds, tables);
-                acc = add_scaled(acc, scale, sums, x_scales, place.halves);
+                acc = add_scaled(acc, scale, sums, x_scales);
             }
         }
     }
     for (out, acc) in out.iter_mut().zip(acc) {
-        for (h, acc) in acc.into_iter().enumerate().take(place.halves) {
-            store(out, place.lane + h * LANES, acc);
+        for (h, acc) in acc.into_iter().enumerate() {
+            store(out, h * LANES, acc);
         }
     }
 }
@@ -200,20 +176,19 @@ fn rest_entries<const DOT: u8, const KIND: u8, const STEP: usize>(
     let tables = dot::tables::<DOT>(form.codes);
     let (codes, x_scales) = (rest.codes(), rest.scales());
     let seeds = int8.rest_seeds(form.offset, STEP);
-    let place = Place { lane: 0, halves: 2 };
     for (e, entry) in rest.places.iter().enumerate() {
         let (lines, units, groups) = tile.block_and_groups(entry.block);
-        let units = load_units::<REST>(form.scale, units, place);
+        let units = load_units::<REST>(form.scale, units);
         let out = &mut out[entry.row];
         let mut acc = [[load(out, 0), load(out, LANES)]];
         for half in 0..steps {
             let own = &groups[half * tile.layout.group_bytes..];
-            let scale = scales::<REST>(form.scale, &units.0, own, place);
+            let scale = scales::<REST>(form.scale, &units.0, own);
             let quads = &codes[e].as_chunks::<4>().0[half * STEP / 4..][..STEP / 4];
-            let block = Block::new::<KIND>(lines, half, place);
+            let block = Block::new::<KIND>(lines, half);
             let seed = &[seeds[e * steps + half]];
             let sums = dot::step::<DOT, KIND, STEP, REST, 0, 1>(block, quads, seed, tables);
-            acc = add_scaled(acc, scale, sums, &[x_scales[e]], place.halves);
+            acc = add_scaled(acc, scale, sums, &[x_scales[e]]);
         }
         store(out, 0, acc[0][0]);
         store(out, LANES, acc[0][1]);
@@ -228,12 +203,11 @@ fn add_scaled<const R: usize>(
     scale: Floats,
     sums: Sums<R>,
     x_scales: &[f32],
-    halves: usize,
 ) -> [Floats; R] {
     let x_scales = &x_scales[..R];
     for r in 0..R {
         let x_scale = _mm256_set1_ps(x_scales[r]);
-        for h in 0..halves {
+        for h in 0..2 {
             let sum = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][h]), x_scale);
             acc[r][h] = _mm256_fmadd_ps(scale[h], sum, acc[r][h]);
         }

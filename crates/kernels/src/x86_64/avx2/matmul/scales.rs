@@ -4,13 +4,13 @@ use std::arch::x86_64::*;
 
 use russet_tensor::FloatType;
 
+use super::LANES;
 use super::loads::{load_eight, load_floats};
-use super::{LANES, Place};
 use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
 use crate::quant::ScaleKind;
 
-/// A register for each half of the tile that is multiplied.
+/// A register for each half of the tile.
 pub(super) type Floats = [__m256; 2];
 
 /// Walks the groups of a tile; `SCALE` is the kind of its scales.
@@ -21,8 +21,6 @@ pub(super) struct Groups<'a, const SCALE: u8> {
     pub(super) bytes: usize,
     /// Sums of the activations of the groups to come, `[group][row]`.
     pub(super) sums: &'a [f32],
-    /// Rows that are multiplied.
-    pub(super) place: Place,
 }
 
 /// Units of the scales and of the biases of a strip; zero where these are floats.
@@ -33,7 +31,7 @@ impl<const SCALE: u8> Groups<'_, SCALE> {
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn load_units(&self, units: &[u8]) -> Units {
-        load_units::<SCALE>(self.scale, units, self.place)
+        load_units::<SCALE>(self.scale, units)
     }
 
     /// The scales of the next group; its biases go to the sums.
@@ -57,30 +55,30 @@ impl<const SCALE: u8> Groups<'_, SCALE> {
         if self.biased
             && let Some((sums, rest)) = self.sums.split_first_chunk::<R>()
         {
-            let biases = biases::<SCALE>(self.scale, &units.1, own, self.place);
+            let biases = biases::<SCALE>(self.scale, &units.1, own);
             for r in 0..R {
                 let sum = _mm256_set1_ps(sums[r]);
-                for h in 0..self.place.halves {
+                for h in 0..2 {
                     acc[r][h] = _mm256_fmadd_ps(biases[h], sum, acc[r][h]);
                 }
             }
             self.sums = rest;
         }
-        (scales::<SCALE>(self.scale, &units.0, own, self.place), acc)
+        (scales::<SCALE>(self.scale, &units.0, own), acc)
     }
 }
 
 /// The units of scales and biases from their line.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn load_units<const SCALE: u8>(kind: ScaleKind, units: &[u8], place: Place) -> Units {
+pub(super) fn load_units<const SCALE: u8>(kind: ScaleKind, units: &[u8]) -> Units {
     let mut both = ([_mm256_setzero_ps(); 2], [_mm256_setzero_ps(); 2]);
     if let ScaleKind::Float(_) = scale_kind::<SCALE>(kind) {
         return both;
     }
     let (scale, bias) = units.split_at(LINE_BYTES / 2);
-    for h in 0..place.halves {
-        let lane = place.lane + h * LANES;
+    for h in 0..2 {
+        let lane = h * LANES;
         both.0[h] = load_floats(FloatType::F16, scale, lane);
         both.1[h] = load_floats(FloatType::F16, bias, lane);
     }
@@ -90,15 +88,10 @@ pub(super) fn load_units<const SCALE: u8>(kind: ScaleKind, units: &[u8], place: 
 /// The scales of a group in `units`, of which floats make no use.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn scales<const SCALE: u8>(
-    kind: ScaleKind,
-    units: &Floats,
-    own: &[u8],
-    place: Place,
-) -> Floats {
+pub(super) fn scales<const SCALE: u8>(kind: ScaleKind, units: &Floats, own: &[u8]) -> Floats {
     let mut scales = [_mm256_setzero_ps(); 2];
-    for (h, scales) in scales.iter_mut().enumerate().take(place.halves) {
-        let lane = place.lane + h * LANES;
+    for (h, scales) in scales.iter_mut().enumerate() {
+        let lane = h * LANES;
         let codes = match scale_kind::<SCALE>(kind) {
             ScaleKind::Float(ty) => {
                 *scales = load_floats(ty, own, lane);
@@ -115,11 +108,11 @@ pub(super) fn scales<const SCALE: u8>(
 /// The biases of a group, which has some.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn biases<const SCALE: u8>(kind: ScaleKind, units: &Floats, own: &[u8], place: Place) -> Floats {
+fn biases<const SCALE: u8>(kind: ScaleKind, units: &Floats, own: &[u8]) -> Floats {
     let own = &own[kind.bias_start()..];
     let mut biases = [_mm256_setzero_ps(); 2];
-    for (h, biases) in biases.iter_mut().enumerate().take(place.halves) {
-        let lane = place.lane + h * LANES;
+    for (h, biases) in biases.iter_mut().enumerate() {
+        let lane = h * LANES;
         let codes = match scale_kind::<SCALE>(kind) {
             ScaleKind::Float(ty) => {
                 *biases = load_floats(ty, own, lane);
