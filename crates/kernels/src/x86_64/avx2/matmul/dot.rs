@@ -137,7 +137,7 @@ fn add_in_16_bits<
     quads: &[[i8; 4]],
     tables: (__m256i, __m256i),
 ) -> Sums<R> {
-    // Both halves at once read each activation once, but two sums for each may not fit 16 registers.
+    // Both halves at once read each activation once, but two sums of each take many registers.
     if has_two_sums(KIND) && R > 3 {
         let sums = add_halves::<KIND, STEP, SCALE, STRIP, R, 0, 1>(sums, block, quads, tables);
         add_halves::<KIND, STEP, SCALE, STRIP, R, 1, 2>(sums, block.again(), quads, tables)
