@@ -1,7 +1,7 @@
 //! The attention verb: norm and rotate, write to the slots, attend.
 
 use russet_decoder::{AttendLayer, Device, Norm, Qkv, RopePairing, Step, StepRope};
-use russet_kernels::{self as kernels, AttentionArgs, AttentionRow, KvPool, RopeTable};
+use russet_kernels::{self as kernels, AttentionArgs, AttentionRow, Executor, KvPool, RopeTable};
 
 use crate::buffers::Buffer;
 use crate::device::CpuDevice;
@@ -19,7 +19,7 @@ pub(crate) fn attend(
         rotate(device, step, rope, (&mut qkv.q, spec.head_dim));
         rotate(device, step, rope, (&mut qkv.k, spec.head_dim));
     }
-    write_slots(&mut layer.cache.pool, step, &qkv, layer.group);
+    write_slots(&device.exec, &mut layer.cache.pool, step, &qkv, layer.group);
     let rows = attention_rows(step, layer.group);
     let mut out = device.spares.take(rows.len(), spec.num_heads * spec.head_dim);
     let args = AttentionArgs {
@@ -55,17 +55,23 @@ fn rotate(device: &CpuDevice, step: &Step<'_>, rope: usize, (x, head_dim): (&mut
     kernels::rope(&device.exec, &mut x.values, heads, head_dim, &table, pairing);
 }
 
-fn write_slots(pool: &mut KvPool, step: &Step<'_>, qkv: &Qkv<CpuDevice>, group: usize) {
+/// Writes the keys and values of every row to its slot.
+fn write_slots(
+    exec: &Executor,
+    pool: &mut KvPool,
+    step: &Step<'_>,
+    qkv: &Qkv<CpuDevice>,
+    group: usize,
+) {
     let block_len = pool.layout().block_len;
-    let width = qkv.k.width;
-    for (sequence, table) in step.batch.sequences.iter().zip(&step.groups[group].tables) {
-        for (i, row) in sequence.rows.clone().enumerate() {
-            let slot = sequence.cached_len + i;
-            let at = row * width..(row + 1) * width;
-            let (k, v) = (&qkv.k.values[at.clone()], &qkv.v.values[at]);
-            pool.write(table[slot / block_len], slot % block_len, k, v);
-        }
-    }
+    let sequences = step.batch.sequences.iter().zip(&step.groups[group].tables);
+    let slots: Vec<(u32, usize)> = sequences
+        .flat_map(|(sequence, table)| {
+            let slots = sequence.cached_len..sequence.cached_len + sequence.rows.len();
+            slots.map(|slot| (table[slot / block_len], slot % block_len))
+        })
+        .collect();
+    pool.write_rows(exec, &slots, &qkv.k.values, &qkv.v.values);
 }
 
 /// What every row attends to.

@@ -1,13 +1,17 @@
 //! Attention: bytes of keys and values read by decode, and arithmetic of prefill.
 //!
-//! `cargo bench --bench attention [ISA] [THREADS] [f16|bf16]`; every ISA, 1 and 2 threads and both
-//! types if not given.
+//! `cargo bench --bench attention [ISA] [THREADS] [f16|bf16]`; every ISA, one thread and all cores,
+//! and both types if not given. In brackets: the share of what memory is read with, or of what the
+//! multiplying instruction reaches, measured in the same run.
+
+mod roofline;
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::time::Instant;
 
+use roofline::{Probe, share, thread_counts};
 use russet_kernels::{
     AttentionArgs, AttentionRow, Executor, Isa, KvLayout, KvPool, KvType, attention, available,
 };
@@ -23,10 +27,11 @@ const ROUNDS: usize = 15;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let isa: Option<Isa> = arguments.first().and_then(|name| name.parse().ok());
-    let threads = arguments.get(1).and_then(|n| n.parse().ok()).map_or(vec![1, 2], |n| vec![n]);
+    let asked: Option<NonZeroUsize> = arguments.get(1).and_then(|n| n.parse().ok());
+    let threads = asked.map_or(thread_counts().to_vec(), |n| vec![n]);
+    let probe = Probe::new();
     for kernels in available().into_iter().filter(|k| isa.is_none_or(|isa| k.isa() == isa)) {
         for &threads in &threads {
-            let threads = NonZeroUsize::new(threads).expect("at least one thread");
             let exec = Executor::new(kernels, threads);
             for dtype in [KvType::F16, KvType::BF16] {
                 if arguments
@@ -37,10 +42,10 @@ fn main() {
                 }
                 println!("{} with {threads} thread(s), 9:3 heads of 64, {dtype:?}:", exec.isa());
                 for depth in [128, 1024, 8192] {
-                    decode(&exec, dtype, depth);
+                    decode(&exec, &probe, dtype, depth);
                 }
                 for (start, num_rows) in [(0, 128), (0, 512), (3584, 512)] {
-                    prefill(&exec, dtype, start, num_rows);
+                    prefill(&exec, &probe, dtype, (start, num_rows));
                 }
             }
         }
@@ -48,20 +53,26 @@ fn main() {
 }
 
 /// One row at the end of `depth` slots, in every layer.
-fn decode(exec: &Executor, dtype: KvType, depth: usize) {
+fn decode(exec: &Executor, probe: &Probe, dtype: KvType, depth: usize) {
     let layers = Layers::new(dtype, depth);
     let bytes = NUM_LAYERS * depth * NUM_KV_HEADS * 2 * HEAD_DIM * dtype.bytes();
     print!("  decode at {depth:5}: ");
-    layers.time(exec, depth - 1, 1).print(bytes as f64, "GB/s");
+    let (times, limits) = probe.around(exec, || layers.time(exec, depth - 1, 1));
+    times.print(bytes as f64, "GB/s", Some(limits.read));
 }
 
 /// `num_rows` rows of a prompt after `start` slots, in every layer.
-fn prefill(exec: &Executor, dtype: KvType, start: usize, num_rows: usize) {
+fn prefill(exec: &Executor, probe: &Probe, dtype: KvType, (start, num_rows): (usize, usize)) {
     let layers = Layers::new(dtype, start + num_rows);
     let pairs: usize = (start..start + num_rows).map(|at| at + 1).sum();
     let flops = (NUM_LAYERS * pairs * NUM_HEADS * HEAD_DIM * 4) as f64;
     print!("  prefill {num_rows} after {start:4}: ");
-    layers.time(exec, start, num_rows).print(flops, "GFLOPS");
+    let (times, limits) = probe.around(exec, || layers.time(exec, start, num_rows));
+    let peak = match dtype {
+        KvType::BF16 => limits.bf16.or(limits.f32),
+        KvType::F32 | KvType::F16 => limits.f32,
+    };
+    times.print(flops, "GFLOPS", peak);
 }
 
 /// Milliseconds of all layers.
@@ -71,12 +82,13 @@ struct Times {
 }
 
 impl Times {
-    fn print(&self, work: f64, unit: &str) {
+    fn print(&self, work: f64, unit: &str, limit: Option<f64>) {
         let rate = |ms: f64| work / ms / 1e6;
         let Self { best, median } = *self;
         println!(
-            "median {median:8.3} ms, {:6.1} {unit}; best {best:8.3} ms, {:6.1} {unit}",
+            "median {median:8.3} ms, {:6.1} {unit}{}; best {best:8.3} ms, {:6.1} {unit}",
             rate(median),
+            share(1e9 * rate(median), limit),
             rate(best)
         );
     }

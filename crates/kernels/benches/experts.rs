@@ -2,11 +2,14 @@
 //! of which each token takes 8, 2048 to 768 columns, affine 4-bit in groups of 64.
 //!
 //! `cargo bench -p russet-kernels --bench experts` prints, for each ISA and number of threads,
-//! bytes a second for one token and operations a second for many, best of several runs.
+//! bytes a second for one token and operations a second for many, best of several runs, with their
+//! share of what was measured beside them.
 
-use std::num::NonZeroUsize;
+mod roofline;
+
 use std::time::{Duration, Instant};
 
+use roofline::{Probe, share, thread_counts};
 use russet_kernels::{Activations, Executor, PackedMatrix, Precision, available, matmul_gathered};
 use russet_tensor::{AffineBits, FloatSlice, FloatType, MatrixData, MatrixView, RowMap};
 
@@ -65,22 +68,24 @@ fn best_pass(exec: &Executor, experts: &[PackedMatrix], num_tokens: usize) -> f6
 }
 
 fn main() {
-    let num_cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let probe = Probe::new();
     println!("isa threads: GB/s for 1 token; GOPS for 16, 64, 512 tokens");
     for kernels in available().iter().filter(|kernels| kernels.name() != "scalar") {
-        for threads in [1, num_cores] {
-            let threads = NonZeroUsize::new(threads).expect("at least one core");
+        for threads in thread_counts() {
             let exec = Executor::new(*kernels, threads);
             let experts: Vec<_> = (0..NUM_EXPERTS).map(|_| pack(&exec)).collect();
             let bytes = EXPERTS_PER_TOKEN * experts[0].num_bytes();
-            let gbps = bytes as f64 / best_pass(&exec, &experts, 1) / 1e9;
-            print!("{} {threads}: {gbps:.1} GB/s;", exec.isa());
+            let pass = || best_pass(&exec, &experts, 1);
+            let (seconds, limits) = probe.around(&exec, pass);
+            let rate = bytes as f64 / seconds;
+            print!("{} {threads}: {:.1} GB/s{};", exec.isa(), rate / 1e9, share(rate, limits.read));
             for tokens in [16, 64, 512] {
                 let operations = 2 * tokens * EXPERTS_PER_TOKEN * ROWS * COLS;
                 let seconds = best_pass(&exec, &experts, tokens);
-                print!(" {:.0}", operations as f64 / seconds / 1e9);
+                let rate = operations as f64 / seconds;
+                print!(" {:.0}{}", rate / 1e9, share(rate, limits.int8));
             }
-            println!(" GOPS");
+            println!(" GOPS; {limits}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Passes over the logits of one position.
 //!
 //! `cargo bench -p russet-kernels --bench logits` prints, for each ISA and vocabulary, the median
-//! microseconds of each kernel.
+//! microseconds of each kernel, and in brackets how many times as long as copying the logits it
+//! takes.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -23,6 +24,7 @@ fn times(kernels: LogitKernels, len: usize) -> String {
     // Multiples of a prime number, in 0..20 and in no order.
     let logits: Vec<f32> = (0..len).map(|i| (i * 7919 % len) as f32 / len as f32 * 20.0).collect();
     let (mut weights, mut places) = (vec![0.0; len], vec![0; len]);
+    let copy = median(|| weights.copy_from_slice(&logits));
     let argmax = median(|| kernels.argmax(&logits));
     let weigh = median(|| kernels.weigh(&logits, 20.0, 1.0, &mut weights));
     let share = median(|| kernels.share(&weights, 1e-3));
@@ -30,10 +32,16 @@ fn times(kernels: LogitKernels, len: usize) -> String {
         |least: f32| median(|| kernels.indices_in(&weights, &(least..2.0), &mut places));
     let (few, all) = (indices_from(0.99), indices_from(0.0));
     let above = median(|| kernels.position_above(&logits, 20.0));
-    format!(
-        "argmax {argmax:.1}, weigh {weigh:.1}, share {share:.1}, indices {few:.1} (few) to \
-         {all:.1} (all), position_above {above:.1}"
-    )
+    let times = [
+        ("argmax", argmax),
+        ("weigh", weigh),
+        ("share", share),
+        ("few indices", few),
+        ("all indices", all),
+        ("position_above", above),
+    ];
+    let times = times.map(|(name, us)| format!("{name} {us:.1} ({:.1})", us / copy));
+    format!("copy {copy:.1}, {}", times.join(", "))
 }
 
 fn median<T>(mut work: impl FnMut() -> T) -> f64 {

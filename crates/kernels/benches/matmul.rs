@@ -2,12 +2,15 @@
 //!
 //! `cargo bench -p russet-kernels --bench matmul [-- FILTER]` prints, for each model, encoding, ISA
 //! and number of threads, the time over all its matrices, best of several runs. FILTER selects
-//! lines by a substring.
+//! lines by a substring. In brackets: the share of what memory is read with and of what the
+//! multiplying instruction reaches, measured before each line and after it.
+
+mod roofline;
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use roofline::{Probe, share, thread_counts};
 use russet_kernels::{Activations, Executor, PackedMatrix, Precision, available, matmul};
 use russet_tensor::{
     AffineBits, FloatSlice, FloatType, FpFormat, GgmlType, MatrixData, MatrixView, RowMap,
@@ -183,16 +186,15 @@ fn best_pass(exec: &Executor, groups: &[Vec<PackedMatrix>], rows: usize) -> f64 
 
 fn main() {
     let filter: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let num_cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let probe = Probe::new();
     println!(
         "model encoding isa threads: GB/s at 1 row; GOPS at 2 4 8 12 16 rows; GOPS at 512 rows"
     );
     let all = MODELS.iter().flat_map(|m| ENCODINGS.map(|e| (m, e)));
     for (model, encoding) in all.filter(|(model, encoding)| encoding.fits(model)) {
         for kernels in available() {
-            for threads in [1, num_cores] {
-                let exec =
-                    Executor::new(kernels, NonZeroUsize::new(threads).expect("at least one core"));
+            for threads in thread_counts() {
+                let exec = Executor::new(kernels, threads);
                 let encoding_name = match encoding {
                     Encoding::Affine(bits, group) => format!("affine{bits}g{group}"),
                     Encoding::Fp(format) => format.name().into(),
@@ -202,24 +204,57 @@ fn main() {
                 if filter.iter().any(|f| !line.contains(f.as_str())) || line.contains("scalar") {
                     continue;
                 }
-                report(&line, &exec, &pack_model(&exec, model, encoding));
+                let packed = pack_model(&exec, model, encoding);
+                let (figures, limits) = probe.around(&exec, || measure(&exec, &packed));
+                let peak = match encoding {
+                    Encoding::Ggml(GgmlType::BF16) => limits.bf16.or(limits.f32),
+                    _ => limits.int8,
+                };
+                println!("{line}: {}", figures.text(limits.read, peak));
             }
         }
     }
 }
 
-fn report(line: &str, exec: &Executor, packed: &Packed) {
-    let (layers, _) = packed.groups.split_at(packed.groups.len() - 1);
+/// What a line says.
+struct Figures {
+    /// Bytes a second and passes a second of one row.
+    single: (f64, f64),
+    /// Operations a second of 2 to 16 rows.
+    few: [f64; 5],
+    /// Operations a second and rows a second of 512 rows, the head left out.
+    many: (f64, f64),
+    pack_seconds: f64,
+}
+
+fn measure(exec: &Executor, packed: &Packed) -> Figures {
+    let (layers, head) = packed.groups.split_at(packed.groups.len() - 1);
+    let head_macs = head[0][0].rows() * head[0][0].cols();
+    let rate = |macs: usize, rows: usize, seconds: f64| 2.0 * (macs * rows) as f64 / seconds;
     let single = best_pass(exec, &packed.groups, 1);
-    let gbps = packed.bytes as f64 / single / 1e9;
-    print!("{line}: {gbps:.1} GB/s ({:.1} passes/s);", 1.0 / single);
-    let head = &packed.groups[packed.groups.len() - 1][0];
-    let layer_macs = packed.macs - head.rows() * head.cols();
-    for rows in [2, 4, 8, 12, 16] {
-        let seconds = best_pass(exec, &packed.groups, rows);
-        print!(" {:.0}", 2e-9 * (packed.macs * rows) as f64 / seconds);
+    let few = [2, 4, 8, 12, 16];
+    let few = few.map(|rows| rate(packed.macs, rows, best_pass(exec, &packed.groups, rows)));
+    let many = best_pass(exec, layers, 512);
+    Figures {
+        single: (packed.bytes as f64 / single, 1.0 / single),
+        few,
+        many: (rate(packed.macs - head_macs, 512, many), 512.0 / many),
+        pack_seconds: packed.seconds,
     }
-    let seconds = best_pass(exec, layers, 512);
-    let gops = 2e-9 * (layer_macs * 512) as f64 / seconds;
-    println!("; {gops:.0} GOPS ({:.0} rows/s); packed in {:.3} s", 512.0 / seconds, packed.seconds);
+}
+
+impl Figures {
+    fn text(&self, read: f64, peak: Option<f64>) -> String {
+        let Self { single: (bytes, passes), few, many: (operations, rows), .. } = self;
+        let few = few.map(|rate| format!(" {:.0}{}", rate / 1e9, share(rate, peak))).concat();
+        format!(
+            "{:.1} GB/s{} ({passes:.1} passes/s);{few}; {:.0} GOPS{} ({rows:.0} rows/s); packed in \
+             {:.3} s",
+            bytes / 1e9,
+            share(*bytes, read),
+            operations / 1e9,
+            share(*operations, peak),
+            self.pack_seconds,
+        )
+    }
 }

@@ -26,14 +26,16 @@ fn main() {
         for threads in [1, num_cores] {
             let threads = NonZeroUsize::new(threads).expect("at least one core");
             let exec = Executor::new(select(None).expect("scalar is always there"), threads);
+            let source = &bytes[..rows * cols / 2];
+            let copied = source.len() as f64 / best(&|| copy(&exec, source));
             let report = |name: &str, len: usize, pass: &dyn Fn()| {
                 let line = format!("{name} {rows}x{cols} {threads} threads");
                 if filter.iter().all(|f| line.contains(f.as_str())) {
-                    println!("{line}: {:.1} GB/s", len as f64 / best(pass) / 1e9);
+                    let rate = len as f64 / best(pass);
+                    let share = 100.0 * rate / copied;
+                    println!("{line}: {:.1} GB/s ({share:.0} % of a copy)", rate / 1e9);
                 }
             };
-            let source = &bytes[..rows * cols / 2];
-            report("copy", source.len(), &|| copy(&exec, source));
             for (name, len, data) in encodings(rows, cols, &bytes) {
                 let view = MatrixView::new(rows, cols, data).expect("parts that fit");
                 let pack = || PackedMatrix::pack(&exec, &view, RowMap::Identity);

@@ -19,6 +19,10 @@ pub(crate) trait Stored: Copy + Default + Send + Sync + 'static {
     fn factors<'a>(floats: &'a [f32], pairs: &'a [Pair]) -> &'a [Self::Factor];
     /// Element `i` of a cell.
     fn element(self, i: usize) -> f32;
+    /// Rounds a key and stores its cells at every `step`-th element of `to`.
+    fn store_key(key: &[f32], to: &mut [Self], step: usize);
+    /// Rounds a value and stores it at a slot of a block whose rows of cells have a length.
+    fn store_value(value: &[f32], to: &mut [Self], slot_and_stride: (usize, usize));
     /// What element `i` of a cell is multiplied with.
     fn factor(factor: Self::Factor, i: usize) -> f32;
     /// Loads a vector from the first cells of `from`.
@@ -44,6 +48,25 @@ pub(crate) trait Rounded: Stored {
     fn load_wide<L: Lanes>(lanes: L, from: &[Self]) -> L::Vector;
 }
 
+/// Rounds `from` piece by piece and stores the cells at every `step`-th element of `to`.
+pub(crate) fn scatter<T: Stored>(
+    from: &[f32],
+    to: &mut [T],
+    step: usize,
+    round: impl Fn(&[f32], &mut [T]),
+) {
+    const PIECE_CELLS: usize = 64;
+    let mut rounded = [T::default(); PIECE_CELLS];
+    for (i, piece) in from.chunks(PIECE_CELLS * T::PER_CELL).enumerate() {
+        let rounded = &mut rounded[..piece.len().div_ceil(T::PER_CELL)];
+        round(piece, rounded);
+        let places = to[i * PIECE_CELLS * step..].iter_mut().step_by(step);
+        for (place, cell) in places.zip(rounded) {
+            *place = *cell;
+        }
+    }
+}
+
 macro_rules! stored_alone {
     ($type:ty) => {
         impl Stored for $type {
@@ -58,6 +81,14 @@ macro_rules! stored_alone {
             #[inline(always)]
             fn element(self, _i: usize) -> f32 {
                 self.widen()
+            }
+
+            fn store_key(key: &[f32], to: &mut [Self], step: usize) {
+                scatter(key, to, step, <Self as Rounded>::round);
+            }
+
+            fn store_value(value: &[f32], to: &mut [Self], (slot, stride): (usize, usize)) {
+                <Self as Rounded>::round(value, &mut to[slot * stride..][..value.len()]);
             }
 
             #[inline(always)]

@@ -3,9 +3,10 @@
 use half::f16;
 
 use crate::cell::{Rounded, Stored};
+use crate::disjoint::DisjointMut;
 use crate::elementwise::math::NUM_LANES;
-use crate::pair::{Pair, pack};
-use crate::{AlignedBytes, Error};
+use crate::pair::Pair;
+use crate::{AlignedBytes, Error, Executor};
 
 /// How keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +98,9 @@ impl KvLayout {
     }
 }
 
+/// Elements from which several threads write: keys go to many lines that are in no cache.
+const MIN_PARALLEL_LEN: usize = 2048;
+
 /// The blocks of one layer, zero at first.
 #[derive(Debug)]
 pub struct KvPool {
@@ -130,42 +134,61 @@ impl KvPool {
     /// `k`: `[num_kv_heads, k_dim]`; `v`: `[num_kv_heads, v_dim]`. Panics if a length differs or
     /// the block or slot is out of range.
     pub fn write(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
+        self.write_on(None, &[(block, slot)], k, v);
+    }
+
+    /// Stores the tokens of some rows, each in its block and slot.
+    ///
+    /// `k`: `[rows, num_kv_heads, k_dim]`; `v`: `[rows, num_kv_heads, v_dim]`. Panics as
+    /// [`write`](Self::write).
+    pub fn write_rows(&mut self, exec: &Executor, slots: &[(u32, usize)], k: &[f32], v: &[f32]) {
+        let exec = (k.len() + v.len() >= MIN_PARALLEL_LEN).then_some(exec);
+        self.write_on(exec, slots, k, v);
+    }
+
+    /// On all threads of `exec`, or on this one.
+    fn write_on(&mut self, exec: Option<&Executor>, slots: &[(u32, usize)], k: &[f32], v: &[f32]) {
         match self.layout.dtype {
-            KvType::F32 => self.write_as::<f32>(block, slot, k, v),
-            KvType::F16 => self.write_as::<f16>(block, slot, k, v),
-            KvType::BF16 => self.write_pairs(block, slot, k, v),
+            KvType::F32 => self.write_as::<f32>(exec, slots, k, v),
+            KvType::F16 => self.write_as::<f16>(exec, slots, k, v),
+            KvType::BF16 => self.write_as::<Pair>(exec, slots, k, v),
         }
     }
 
-    fn write_as<T: Rounded>(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
-        let KvLayout { block_len, k_dim, v_dim, .. } = self.layout;
-        self.check_token(slot, (k.len(), v.len()));
-        let head_len = self.layout.head_len();
-        let heads = elements_mut::<T>(self.block_mut(block)).chunks_exact_mut(head_len);
-        let inputs = k.chunks_exact(k_dim).zip(v.chunks_exact(v_dim));
-        for (head, (k, v)) in heads.zip(inputs) {
-            let (keys, values) = head.split_at_mut(block_len * k_dim);
-            scatter(k, &mut keys[slot..], block_len);
-            T::round(v, &mut values[slot * v_dim..][..v_dim]);
-        }
-    }
-
-    fn write_pairs(&mut self, block: u32, slot: usize, k: &[f32], v: &[f32]) {
-        let KvLayout { block_len, k_dim, v_dim, .. } = self.layout;
-        self.check_token(slot, (k.len(), v.len()));
-        let (head_len, v_stride) = (self.layout.head_len() / 2, self.layout.v_stride());
-        let num_key_pairs = k_dim.div_ceil(2);
-        let heads = elements_mut::<Pair>(self.block_mut(block)).chunks_exact_mut(head_len);
-        let mut rounded = vec![Pair::default(); num_key_pairs];
-        for (head, (k, v)) in heads.zip(k.chunks_exact(k_dim).zip(v.chunks_exact(v_dim))) {
-            let (keys, values) = head.split_at_mut(num_key_pairs * block_len);
-            pack(k, &mut rounded);
-            for (stored, pair) in keys[slot..].iter_mut().step_by(block_len).zip(&rounded) {
-                *stored = *pair;
+    fn write_as<T: Stored>(
+        &mut self,
+        exec: Option<&Executor>,
+        slots: &[(u32, usize)],
+        k: &[f32],
+        v: &[f32],
+    ) {
+        let KvLayout { block_len, num_kv_heads: heads, k_dim, v_dim, .. } = self.layout;
+        assert_eq!(k.len(), slots.len() * heads * k_dim, "k is [rows, num_kv_heads, k_dim]");
+        assert_eq!(v.len(), slots.len() * heads * v_dim, "v is [rows, num_kv_heads, v_dim]");
+        let head_len = self.layout.head_len() / T::PER_CELL;
+        let keys_len = block_len * self.layout.k_stride() / T::PER_CELL;
+        let v_stride = self.layout.v_stride();
+        let cells = DisjointMut::new(elements_mut::<T>(&mut self.bytes));
+        // First the keys of each head, then the values.
+        let write = |task: usize| {
+            let head = task % heads;
+            for (row, &(block, slot)) in slots.iter().enumerate() {
+                assert!(slot < block_len, "slot {slot} of {block_len}");
+                let (start, row) = ((block as usize * heads + head) * head_len, row * heads + head);
+                if task < heads {
+                    // SAFETY: the keys of a head belong to one task.
+                    let keys = unsafe { cells.slice(start..start + keys_len) };
+                    T::store_key(&k[row * k_dim..][..k_dim], &mut keys[slot..], block_len);
+                } else {
+                    // SAFETY: and so do its values.
+                    let values = unsafe { cells.slice(start + keys_len..start + head_len) };
+                    T::store_value(&v[row * v_dim..][..v_dim], values, (slot, v_stride));
+                }
             }
-            for (stored, v) in values[slot / 2 * v_stride..].iter_mut().zip(v) {
-                stored.set(slot % 2, *v);
-            }
+        };
+        match exec {
+            Some(exec) => exec.pool().run(2 * heads, write),
+            None => (0..2 * heads).for_each(write),
         }
     }
 
@@ -242,19 +265,6 @@ impl KvPool {
         let head_len = self.layout.head_len() / T::PER_CELL;
         let head = &elements::<T>(self.block(block))[kv_head * head_len..][..head_len];
         head.split_at(self.layout.block_len * self.layout.k_stride() / T::PER_CELL)
-    }
-}
-
-/// Rounds `from` and stores it at every `step`-th element of `to`.
-fn scatter<T: Rounded>(from: &[f32], to: &mut [T], step: usize) {
-    const PART_LEN: usize = 64;
-    let mut rounded = [T::default(); PART_LEN];
-    for (i, part) in from.chunks(PART_LEN).enumerate() {
-        T::round(part, &mut rounded[..part.len()]);
-        let slots = to[i * PART_LEN * step..].iter_mut().step_by(step);
-        for (slot, value) in slots.zip(&rounded[..part.len()]) {
-            *slot = *value;
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Two bf16 values side by side, as `vdpbf16ps` multiplies them.
 
-use crate::cell::Stored;
+use crate::cell::{Stored, scatter};
 
 /// Two neighbours, the first in the low half.
 ///
@@ -95,6 +95,16 @@ impl Stored for Pair {
     #[inline(always)]
     fn element(self, i: usize) -> f32 {
         self.get(i)
+    }
+
+    fn store_key(key: &[f32], to: &mut [Self], step: usize) {
+        scatter(key, to, step, pack);
+    }
+
+    fn store_value(value: &[f32], to: &mut [Self], (slot, stride): (usize, usize)) {
+        for (pair, x) in to[slot / 2 * stride..].iter_mut().zip(value) {
+            pair.set(slot % 2, *x);
+        }
     }
 
     #[inline(always)]

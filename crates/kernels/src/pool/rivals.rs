@@ -12,12 +12,18 @@ const SHORT_WAIT: Duration = Duration::from_micros(300);
 /// How long the caller works alone for each unit of time that it lost: what trying again may cost
 /// is then a small part of the whole.
 const ALONE_FACTOR: u32 = 32;
-const LONGEST_ALONE: Duration = Duration::from_millis(150);
+const LONGEST_FIRST: Duration = Duration::from_millis(150);
+/// Each time that the rival is found to be there still, twice as long as before, up to this.
+const LONGEST_ALONE: Duration = Duration::from_secs(1);
+/// A loss so soon after the caller was alone is due to a rival that never pauses.
+const SOON: Duration = Duration::from_millis(10);
 
 /// Until when the caller is better off without workers.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
     alone_until: Option<Instant>,
+    /// How long the caller was alone last, and until when.
+    last: Option<(Duration, Instant)>,
 }
 
 impl Rivals {
@@ -33,7 +39,13 @@ impl Rivals {
 
     /// Takes note of time that was lost until `now`.
     pub(super) fn note(&mut self, lost: Duration, now: Instant) {
-        self.alone_until = Some(now + (lost * ALONE_FACTOR).min(LONGEST_ALONE));
+        let same = self.last.filter(|(_, end)| now < *end + lost + SOON);
+        let alone = match same {
+            Some((alone, _)) => (alone * 2).min(LONGEST_ALONE),
+            None => (lost * ALONE_FACTOR).min(LONGEST_FIRST),
+        };
+        self.alone_until = Some(now + alone);
+        self.last = Some((alone, now + alone));
     }
 }
 
@@ -107,9 +119,23 @@ mod tests {
         rivals.note(Duration::from_millis(2), now);
         assert!(rivals.is_alone_at(now + Duration::from_millis(63)));
         assert!(!rivals.is_alone_at(now + Duration::from_millis(64)));
+        // Much later.
+        let now = now + Duration::from_secs(10);
         rivals.note(Duration::from_secs(1), now);
         assert!(rivals.is_alone_at(now + Duration::from_millis(149)));
         assert!(!rivals.is_alone_at(now + Duration::from_millis(150)));
+    }
+
+    #[test]
+    fn a_rival_that_stays_is_looked_for_less_often() {
+        let mut rivals = Rivals::default();
+        let (lost, mut now) = (Duration::from_millis(3), Instant::now());
+        for alone in [96, 192, 384, 768, 1000, 1000].map(Duration::from_millis) {
+            rivals.note(lost, now);
+            assert!(rivals.is_alone_at(now + alone - Duration::from_millis(1)));
+            assert!(!rivals.is_alone_at(now + alone));
+            now += alone + 2 * lost;
+        }
     }
 
     #[test]
