@@ -134,7 +134,8 @@ pub fn matmul_gathered(
         let operand = Operand::of(exec, matrix, x.precision());
         assert!(x.has(operand, matrix), "activations were not prepared for this matrix");
         let output = Output::new(output, x.rows(), matrix.rows());
-        products.push(Product { exec, matrix, x, operand, output });
+        let tiles = Tiles::of(matrix);
+        products.push(Product { exec, matrix, tiles, x, operand, output });
     }
     let tasks = split(exec, &products);
     exec.pool().run(tasks.len(), |i| {
@@ -173,6 +174,7 @@ fn split(exec: &Executor, products: &[Product<'_>]) -> Vec<(usize, Range<usize>)
 struct Product<'a> {
     exec: &'a Executor,
     matrix: &'a PackedMatrix,
+    tiles: Tiles<'a>,
     x: &'a Activations,
     operand: Operand,
     output: Output<'a>,
@@ -234,10 +236,10 @@ impl Product<'_> {
 
     /// Tile `t`, as floats if integer codes meet float activations.
     fn tile<'t>(&'t self, t: usize, widened: &'t mut Vec<Lanes>) -> Tile<'t> {
-        match self.matrix.form() {
-            Form::Dense(ty) => Tile::Dense(DenseTiles::new(self.matrix, ty).tile(t)),
-            Form::Int(form) => {
-                let tile = IntTiles::new(self.matrix, form).tile(t);
+        match &self.tiles {
+            Tiles::Dense(tiles) => Tile::Dense(tiles.tile(t)),
+            Tiles::Int(tiles) => {
+                let tile = tiles.tile(t);
                 if self.operand == Operand::Int8 {
                     return Tile::Int(tile);
                 }
@@ -245,6 +247,21 @@ impl Product<'_> {
                 self.exec.kernels().widen_tile(&tile, widened);
                 Tile::Dense(DenseTile::of_floats(widened))
             }
+        }
+    }
+}
+
+/// The tiles of a matrix; to find how they are laid out takes as long as some blocks of a product.
+enum Tiles<'a> {
+    Int(IntTiles<'a>),
+    Dense(DenseTiles<'a>),
+}
+
+impl<'a> Tiles<'a> {
+    fn of(matrix: &'a PackedMatrix) -> Self {
+        match matrix.form() {
+            Form::Dense(ty) => Self::Dense(DenseTiles::new(matrix, ty)),
+            Form::Int(form) => Self::Int(IntTiles::new(matrix, form)),
         }
     }
 }
