@@ -9,14 +9,14 @@ use std::num::NonZeroUsize;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use russet_kernels::Executor;
+use russet_kernels::{AlignedBytes, Arena, Executor};
 
 /// How long each limit is measured.
 const TIME: Duration = Duration::from_millis(60);
 /// Memory that is read, several times the caches of today's CPUs.
-const PROBE_WORDS: usize = 32 << 20;
-/// Words between two looks at the clock.
-const PIECE_WORDS: usize = 1 << 17;
+const PROBE_BYTES: usize = 256 << 20;
+/// Bytes between two looks at the clock.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Bytes or operations a second, of all threads together. `None` where it is not known how to
 /// measure them.
@@ -55,13 +55,16 @@ impl fmt::Display for Roofline {
 
 /// What measures limits.
 pub(crate) struct Probe {
-    memory: Vec<u64>,
+    /// In huge pages where the system has them, as weights are.
+    memory: AlignedBytes,
 }
 
 impl Probe {
     pub(crate) fn new() -> Self {
+        let mut memory = Arena::new().alloc(PROBE_BYTES).expect("enough memory");
         // Pages that were never written are all the same one.
-        Self { memory: vec![1; PROBE_WORDS] }
+        memory.fill(1);
+        Self { memory }
     }
 
     /// What `work` gives, and the limits of the threads and the instruction set of `exec` beside
@@ -105,12 +108,12 @@ fn on_threads(threads: usize, measure: impl Fn(usize) -> f64 + Sync) -> f64 {
 }
 
 /// Bytes a second of reading `part` over and over.
-fn read_for(time: Duration, part: &[u64]) -> f64 {
+fn read_for(time: Duration, part: &[u8]) -> f64 {
     let start = Instant::now();
     let mut bytes = 0;
-    for piece in part.chunks(PIECE_WORDS).cycle() {
+    for piece in part.chunks(PIECE_BYTES).cycle() {
         black_box(sum(piece));
-        bytes += size_of_val(piece);
+        bytes += piece.len();
         if start.elapsed() >= time {
             break;
         }
@@ -120,8 +123,9 @@ fn read_for(time: Duration, part: &[u64]) -> f64 {
 
 /// Not inlined, as the clock beside it would get in the way.
 #[inline(never)]
-fn sum(words: &[u64]) -> u64 {
-    words.iter().fold(0, |sum, &word| sum.wrapping_add(word))
+fn sum(bytes: &[u8]) -> u64 {
+    let words = bytes.as_chunks().0.iter();
+    words.fold(0, |sum, &word| sum.wrapping_add(u64::from_ne_bytes(word)))
 }
 
 /// ` (67 %)` of a limit, or nothing where it is not known.

@@ -31,16 +31,21 @@ pub(crate) fn argmax(x: &[f32]) -> Largest {
 fn block_max(x: &[f32]) -> (f32, bool) {
     let mut lanes = [f32::NEG_INFINITY; NUM_LANES];
     let mut nans = [0_u32; NUM_LANES];
-    let mut take = |part: &[f32]| {
-        for ((lane, nan), &x) in lanes.iter_mut().zip(&mut nans).zip(part) {
-            *lane = larger(*lane, x);
-            *nan |= u32::from(x.is_nan());
-        }
-    };
     let (parts, rest) = x.as_chunks::<NUM_LANES>();
-    parts.iter().for_each(|part| take(part));
-    take(rest);
+    for part in parts {
+        take_larger(&mut lanes, &mut nans, part);
+    }
+    take_larger(&mut lanes, &mut nans, rest);
     (fold_lanes(lanes, larger), nans.into_iter().fold(0, |any, nan| any | nan) != 0)
+}
+
+/// Not a closure: that would not be compiled for the instruction set.
+#[inline(always)]
+fn take_larger(lanes: &mut [f32; NUM_LANES], nans: &mut [u32; NUM_LANES], part: &[f32]) {
+    for ((lane, nan), &x) in lanes.iter_mut().zip(nans).zip(part) {
+        *lane = larger(*lane, x);
+        *nan |= u32::from(x.is_nan());
+    }
 }
 
 #[inline(always)]
