@@ -7,6 +7,8 @@ use crate::elementwise::math::{NUM_LANES, exp, fold_lanes, larger};
 
 /// Elements that are looked at together before anything is decided.
 const MAX_BLOCK: usize = 1024;
+/// Lanes of the largest: one comparison waits for the one before, so that several vectors go at once.
+const MAX_LANES: usize = 4 * NUM_LANES;
 /// Elements whose sum is made in f32, so that it is exact to some 1e-7.
 const SUM_BLOCK: usize = 256;
 
@@ -29,23 +31,24 @@ pub(crate) fn argmax(x: &[f32]) -> Largest {
 /// The largest number, and whether some element is NaN.
 #[inline(always)]
 fn block_max(x: &[f32]) -> (f32, bool) {
-    let mut lanes = [f32::NEG_INFINITY; NUM_LANES];
-    let mut nans = [0_u32; NUM_LANES];
-    let (parts, rest) = x.as_chunks::<NUM_LANES>();
+    let mut lanes = [f32::NEG_INFINITY; MAX_LANES];
+    let mut nans = [0_u32; MAX_LANES];
+    let (parts, rest) = x.as_chunks::<MAX_LANES>();
     for part in parts {
-        take_larger(&mut lanes, &mut nans, part);
+        for lane in 0..MAX_LANES {
+            lanes[lane] = larger(lanes[lane], part[lane]);
+            nans[lane] |= u32::from(part[lane].is_nan());
+        }
     }
-    take_larger(&mut lanes, &mut nans, rest);
-    (fold_lanes(lanes, larger), nans.into_iter().fold(0, |any, nan| any | nan) != 0)
-}
-
-/// Not a closure: that would not be compiled for the instruction set.
-#[inline(always)]
-fn take_larger(lanes: &mut [f32; NUM_LANES], nans: &mut [u32; NUM_LANES], part: &[f32]) {
-    for ((lane, nan), &x) in lanes.iter_mut().zip(nans).zip(part) {
-        *lane = larger(*lane, x);
-        *nan |= u32::from(x.is_nan());
+    for (lane, &x) in rest.iter().enumerate() {
+        lanes[lane] = larger(lanes[lane], x);
+        nans[lane] |= u32::from(x.is_nan());
     }
+    let mut folded = [f32::NEG_INFINITY; NUM_LANES];
+    for (i, &x) in lanes.iter().enumerate() {
+        folded[i % NUM_LANES] = larger(folded[i % NUM_LANES], x);
+    }
+    (fold_lanes(folded, larger), nans.into_iter().fold(0, |any, nan| any | nan) != 0)
 }
 
 #[inline(always)]
