@@ -5,11 +5,11 @@ mod packed_weights;
 
 use std::num::NonZeroUsize;
 
-use packed_weights::{Owned, Random, every_encoding};
+use packed_weights::{Owned, Random, every_encoding, ggml};
 use russet_kernels::{
     Activations, Executor, Isa, PackedMatrix, Precision, available, matmul, matmul_gathered, select,
 };
-use russet_tensor::{AffineBits, FloatSlice, FloatType, MatrixData, MatrixView, RowMap};
+use russet_tensor::{AffineBits, FloatSlice, FloatType, GgmlType, MatrixData, MatrixView, RowMap};
 
 /// More than one chunk of rows.
 const MAX_ROWS: usize = 43;
@@ -111,6 +111,31 @@ fn results_do_not_depend_on_rows_or_threads() {
                 for m in [2, 12, 13, 29, 35, 43] {
                     let found = bits(&product(&three, &matrix, &x[..m * owned.cols], precision));
                     assert!(found == together[..found.len()], "{} m {m}", owned.name);
+                }
+            }
+        }
+    }
+}
+
+/// Kernels of one row keep some second codes for later, and leave the others to another pass.
+#[test]
+fn one_row_may_have_any_number_of_second_codes() {
+    let mut random = Random::new(6);
+    // Groups of 16 and of 32.
+    for (ty, num_blocks) in [(GgmlType::Q6_K, 72), (GgmlType::Q4_1, 65), (GgmlType::Q4_1, 200)] {
+        let owned = ggml(&mut random, ty, 16, 32 * num_blocks);
+        let matrix = PackedMatrix::pack(&executor(Isa::Scalar, 1), &owned.view(), RowMap::Identity);
+        let matrix = matrix.expect("a checked view");
+        let x = random.floats(owned.cols);
+        for num_large in [0, 1, 31, 32, 33, 64, num_blocks] {
+            let mut x = x.clone();
+            x[..32 * num_large].iter_mut().for_each(|x| *x *= 1e3);
+            for precision in [Precision::Balanced, Precision::Fine] {
+                let wanted = bits(&product(&executor(Isa::Scalar, 1), &matrix, &x, precision));
+                for kernels in available() {
+                    let exec = executor(kernels.isa(), 1);
+                    let found = bits(&product(&exec, &matrix, &x, precision));
+                    assert!(found == wanted, "{ty} {num_large} {precision:?} {}", exec.isa());
                 }
             }
         }

@@ -19,6 +19,9 @@ pub(crate) const NIBBLES: u8 = 2;
 /// In place of a kind of scales, where second codes are multiplied. So a function has one caller
 /// for each of its instances and is inlined, which keeps sums in registers.
 pub(crate) const REST: u8 = 3;
+/// The same for second codes that are multiplied beside the first.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const SECOND: u8 = 4;
 
 /// Calls `$of_form!(kind of codes, columns of a step, kind of scales)` with the constants of the
 /// tile.

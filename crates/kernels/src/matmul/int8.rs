@@ -227,6 +227,64 @@ impl Rest {
     }
 }
 
+/// The first steps with second codes of the one row of a chunk, as a kernel comes to them.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct SecondSteps<'a, const STEP: usize> {
+    /// How many quads of the first codes are left after the step that is the next with second
+    /// codes: with this, a kernel has nothing to count.
+    pub(crate) due: usize,
+    num_quads: usize,
+    places: &'a [Place],
+    codes: &'a [[i8; BLOCK]],
+    scales: &'a [f32],
+    seeds: &'a [i32],
+    /// Columns of the block that are done.
+    done: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'a, const STEP: usize> SecondSteps<'a, STEP> {
+    /// Of `entries` entries, for weights of `offset`.
+    #[inline(always)]
+    pub(crate) fn new(int8: &'a Int8, entries: usize, offset: u8) -> Self {
+        let rest = &int8.rest;
+        let mut steps = Self {
+            due: 0,
+            num_quads: int8.codes.len() / 4,
+            places: &rest.places[..entries],
+            codes: &rest.entries.codes,
+            scales: &rest.entries.scales,
+            seeds: int8.rest_seeds(offset, STEP),
+            done: 0,
+        };
+        steps.set_due();
+        steps
+    }
+
+    #[inline(always)]
+    fn set_due(&mut self) {
+        let end = |place: &Place| (place.block * BLOCK + self.done + STEP) / 4;
+        self.due = self.places.first().map_or(usize::MAX, |place| self.num_quads - end(place));
+    }
+
+    /// The codes, the seed and the scale of the next step.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<(&'a [[i8; 4]], i32, f32)> {
+        let (codes, scale) = (self.codes.first()?, *self.scales.first()?);
+        let quads = &codes.as_chunks().0[self.done / 4..][..STEP / 4];
+        let (&seed, seeds) = self.seeds.split_first()?;
+        self.seeds = seeds;
+        self.done += STEP;
+        if self.done == BLOCK {
+            self.done = 0;
+            (self.places, self.codes) = (&self.places[1..], &self.codes[1..]);
+            self.scales = &self.scales[1..];
+        }
+        self.set_due();
+        Some((quads, seed, scale))
+    }
+}
+
 impl RowCodes {
     fn clear(&mut self) {
         self.codes.clear();

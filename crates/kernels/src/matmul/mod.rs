@@ -31,6 +31,8 @@ pub use crate::pack::{DenseTile, IntTile};
 pub use activations::{Activations, Precision};
 pub use chunk::Chunk;
 pub(crate) use chunk::MAX_CHUNK_ROWS;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use int8::SecondSteps;
 pub(crate) use int8::{Int8, RowCodes, quantize, quantize_rest};
 pub(crate) use output::Output;
 
@@ -60,11 +62,8 @@ pub trait MatMul {
     /// indices are given.
     fn quantize_rest(&self, x: &[f32], first: &RowCodes, blocks: &[usize], out: &mut RowCodes);
 
-    /// `out[r]` = outputs of activation row `r`, int8 activations, without their second codes.
+    /// `out[r]` = outputs of activation row `r`, int8 activations.
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]);
-
-    /// Adds to `out[r]` what the second codes of activation row `r` contribute.
-    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]);
 
     /// `out[r]` = outputs of activation row `r`, f32 activations.
     fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]);
@@ -220,7 +219,6 @@ impl Product<'_> {
                         let last = i > 0 && i + 1 == chunks.len();
                         let tile = if last { &tile.fetching_next() } else { tile };
                         kernels.int8_tile(tile, chunk, out);
-                        kernels.int8_rest(tile, chunk, out);
                     }
                     Tile::Dense(tile) if self.operand == Operand::Bf16 => {
                         kernels.bf16_tile(tile, chunk, out);

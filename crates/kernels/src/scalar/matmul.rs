@@ -18,9 +18,6 @@ impl MatMul for Scalar {
         for (row, out) in out.iter_mut().enumerate() {
             *out = int8_row(tile, chunk, row);
         }
-    }
-
-    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         let int8 = &chunk.int8;
         for (e, place) in int8.rest.places.iter().enumerate() {
             add_rest(tile, int8, (e, place.block), &mut out[place.row]);
@@ -46,7 +43,7 @@ impl MatMul for Scalar {
     }
 }
 
-/// One row of activations. The order of operations is the definition: see the module `matmul`.
+/// The first codes of one row of activations. The order of operations is the definition: see the module `matmul`.
 fn int8_row(tile: &IntTile<'_>, chunk: &Chunk, row: usize) -> Lanes {
     let (form, int8, rows) = (tile.form, &chunk.int8, chunk.rows());
     let (step, group_sums) = (form.step(), int8.group_sums(form.group));

@@ -42,23 +42,7 @@ impl MatMul for Neon {
     }
 
     fn int8_tile(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-        if self.products == Products::Matrix && chunk.rows() > 1 {
-            // SAFETY: `self` proves NEON, and `usmmla` by the condition.
-            return unsafe { mmla::tile(tile, chunk, out) };
-        }
-        for rows in passes(chunk) {
-            match self.products {
-                // SAFETY: `self` proves NEON.
-                Products::Plain => unsafe { int8::plain::tile(tile, chunk, rows, out) },
-                // SAFETY: `self` proves NEON, and `sdot` by the pattern.
-                Products::Dot | Products::Matrix => unsafe {
-                    int8::dotprod::tile(tile, chunk, rows, out);
-                },
-            }
-        }
-    }
-
-    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        self.first_codes(tile, chunk, out);
         match self.products {
             // SAFETY: `self` proves NEON.
             Products::Plain => unsafe { int8::plain::rest(tile, chunk, out) },
@@ -77,6 +61,26 @@ impl MatMul for Neon {
     fn widen_tile(&self, tile: &IntTile<'_>, out: &mut [Lanes]) {
         // SAFETY: `self` proves the features.
         unsafe { widen_tile(tile, out) }
+    }
+}
+
+impl Neon {
+    /// `out[r]` = the products of the tile with the first codes of row `r` of the chunk.
+    fn first_codes(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+        if self.products == Products::Matrix && chunk.rows() > 1 {
+            // SAFETY: `self` proves NEON, and `usmmla` by the condition.
+            return unsafe { mmla::tile(tile, chunk, out) };
+        }
+        for rows in passes(chunk) {
+            match self.products {
+                // SAFETY: `self` proves NEON.
+                Products::Plain => unsafe { int8::plain::tile(tile, chunk, rows, out) },
+                // SAFETY: `self` proves NEON, and `sdot` by the pattern.
+                Products::Dot | Products::Matrix => unsafe {
+                    int8::dotprod::tile(tile, chunk, rows, out);
+                },
+            }
+        }
     }
 }
 

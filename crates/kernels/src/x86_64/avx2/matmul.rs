@@ -52,11 +52,6 @@ impl MatMul for Avx2 {
         unsafe { int8::tile(self.dot, tile, chunk, out) }
     }
 
-    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-        // SAFETY: `self` proves the features.
-        unsafe { int8::rest(self.dot, tile, chunk, out) }
-    }
-
     fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         // SAFETY: `self` proves the features.
         unsafe { float::tile(tile, chunk, out) }

@@ -49,11 +49,6 @@ impl MatMul for Avx512 {
         unsafe { int8::tile(tile, chunk, out) }
     }
 
-    fn int8_rest(&self, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-        // SAFETY: `self` proves the features.
-        unsafe { int8::rest(tile, chunk, out) }
-    }
-
     fn float_tile(&self, tile: &DenseTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         // SAFETY: `self` proves the features.
         unsafe { float::tile(tile, chunk, out) }

@@ -8,10 +8,11 @@ use super::loads::{load, store};
 use super::scales::{Floats, Groups, load_units, scales};
 use super::{LANES, with_rows};
 use crate::matmul::forms::*;
-use crate::matmul::{Chunk, Int8, IntTile, Lanes};
+use crate::matmul::{Chunk, Int8, IntTile, Lanes, SecondSteps};
 use crate::pack::LINE_BYTES;
 use crate::quant::{BLOCK, CodeKind, ScaleKind};
 use crate::x86_64::avx2::Dot;
+use crate::x86_64::later::{Later, entries_at_once};
 
 /// Rows up to which the kernel is soon where it fetches.
 const FEW_ROWS: usize = 2;
@@ -19,7 +20,7 @@ const FEW_ROWS: usize = 2;
 /// unpacking. Elsewhere more than for many rows loses up to a sixth.
 const FEW_AHEAD_BYTES: usize = 3072;
 
-/// `out[r]` = the products of the tile with the first codes of row `r` of the chunk.
+/// `out[r]` = the products of the tile with row `r` of the chunk.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn tile(dot: Dot, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     match dot {
@@ -29,48 +30,49 @@ pub(super) fn tile(dot: Dot, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes
     }
 }
 
-/// Adds the products of the tile with the second codes of row `r` of the chunk to `out[r]`.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn rest(dot: Dot, tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
-    match dot {
-        Dot::Maddubs => rest_by::<MADDUBS>(tile, chunk, out),
-        Dot::Vex => rest_by::<VEX>(tile, chunk, out),
-        Dot::Evex => rest_by::<EVEX>(tile, chunk, out),
-    }
-}
-
 #[target_feature(enable = "avx2,fma,f16c")]
 fn tile_by<const DOT: u8>(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     let (rows, int8) = (chunk.rows(), &chunk.int8);
     macro_rules! of_form {
         ($kind:ident, 32, FLOATS) => {
             match (rows, tile.layout.strip_blocks) {
-                (1, 1) => tile_rows::<DOT, $kind, 32, FLOATS, 1, 1>(tile, int8, out),
-                (1, 2) => tile_rows::<DOT, $kind, 32, FLOATS, 2, 1>(tile, int8, out),
-                (1, 4) => tile_rows::<DOT, $kind, 32, FLOATS, 4, 1>(tile, int8, out),
-                (_, _) => with_rows!(rows, tile_rows::<DOT, $kind, 32, FLOATS, 0>(tile, int8, out)),
+                (1, 1) => tile_rows::<DOT, $kind, 32, FLOATS, 1, 1>(tile, chunk, out),
+                (1, 2) => tile_rows::<DOT, $kind, 32, FLOATS, 2, 1>(tile, chunk, out),
+                (1, 4) => tile_rows::<DOT, $kind, 32, FLOATS, 4, 1>(tile, chunk, out),
+                (_, _) => {
+                    with_rows!(rows, tile_rows::<DOT, $kind, 32, FLOATS, 0>(tile, chunk, out))
+                }
             }
         };
         ($kind:ident, 16, FLOATS) => {
-            with_rows!(rows, tile_rows::<DOT, $kind, 16, FLOATS, 1>(tile, int8, out))
+            with_rows!(rows, tile_rows::<DOT, $kind, 16, FLOATS, 1>(tile, chunk, out))
         };
         ($kind:ident, $step:literal, $scale:ident) => {
-            with_rows!(rows, tile_rows::<DOT, $kind, $step, $scale, 8>(tile, int8, out))
+            with_rows!(rows, tile_rows::<DOT, $kind, $step, $scale, 8>(tile, chunk, out))
         };
     }
     with_form!(tile, of_form);
+    let at_once = entries_at_once(chunk, tile.form);
+    if int8.rest.places.len() > at_once {
+        rest::<DOT>(tile, int8, at_once, out);
+    }
 }
 
+/// Adds the products of the tile with the second codes of row `r` of the chunk to `out[r]`, but for
+/// those of `skip` entries.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn rest_by<const DOT: u8>(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+fn rest<const DOT: u8>(tile: &IntTile<'_>, int8: &Int8, skip: usize, out: &mut [Lanes]) {
     macro_rules! of_form {
         ($kind:ident, $step:literal, $scale:ident) => {
-            rest_entries::<DOT, $kind, $step>(tile, &chunk.int8, out)
+            rest_entries::<DOT, $kind, $step>(tile, int8, skip, out)
         };
     }
     with_form!(tile, of_form);
 }
 
+/// The first codes. With one row also those second codes that are multiplied at once, since memory
+/// leaves the time for it; they are added at the end.
+///
 /// `STEP`: columns of an integer sum. `STRIP`: blocks of a strip if not zero, which spares one row
 /// much of the counting.
 // Each alone has the registers for itself.
@@ -85,10 +87,10 @@ fn tile_rows<
     const R: usize,
 >(
     tile: &IntTile<'_>,
-    int8: &Int8,
+    chunk: &Chunk,
     out: &mut [Lanes],
 ) {
-    let (form, layout) = (tile.form, &tile.layout);
+    let (form, layout, int8) = (tile.form, &tile.layout, &chunk.int8);
     let tables = dot::tables::<DOT>(form.codes);
     let mut stream = Stream::<STEP, R> {
         quads: int8.codes.as_chunks::<4>().0,
@@ -100,6 +102,8 @@ fn tile_rows<
         bytes: layout.group_bytes,
         sums: int8.group_sums(form.group),
     };
+    let mut second = SecondSteps::<STEP>::new(int8, entries_at_once(chunk, form), form.offset);
+    let mut later = Later::new();
     let is_soon_there = R <= FEW_ROWS && matches!(KIND, NIBBLE | TABLE);
     let ahead = if is_soon_there { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
     let is_scale_of_block = form.group <= BLOCK;
@@ -129,8 +133,22 @@ fn tile_rows<
                 let sums =
                     dot::step::<DOT, KIND, STEP, SCALE, STRIP, R>(block, quads, seeds, tables);
                 acc = add_scaled(acc, scale, sums, x_scales);
+                if R == 1
+                    && stream.quads.len() == second.due
+                    && let Some((quads, seed, x_scale)) = second.next()
+                {
+                    let seeds = &[seed];
+                    let [sums] =
+                        dot::step::<DOT, KIND, STEP, SECOND, STRIP, 1>(block, quads, seeds, tables);
+                    later.push(scale, scaled(sums, x_scale));
+                }
             }
         }
+    }
+    let mut i = 0;
+    while let Some((scale, sums)) = later.get(i) {
+        acc[0] = add(acc[0], scale, sums);
+        i += 1;
     }
     for (out, acc) in out.iter_mut().zip(acc) {
         for (h, acc) in acc.into_iter().enumerate() {
@@ -170,13 +188,14 @@ impl<'a, const STEP: usize, const R: usize> Stream<'a, STEP, R> {
 fn rest_entries<const DOT: u8, const KIND: u8, const STEP: usize>(
     tile: &IntTile<'_>,
     int8: &Int8,
+    skip: usize,
     out: &mut [Lanes],
 ) {
     let (form, rest, steps) = (tile.form, &int8.rest, BLOCK / STEP);
     let tables = dot::tables::<DOT>(form.codes);
     let (codes, x_scales) = (rest.codes(), rest.scales());
     let seeds = int8.rest_seeds(form.offset, STEP);
-    for (e, entry) in rest.places.iter().enumerate() {
+    for (e, entry) in rest.places.iter().enumerate().skip(skip) {
         let (lines, units, groups) = tile.block_and_groups(entry.block);
         let units = load_units::<REST>(form.scale, units);
         let out = &mut out[entry.row];
@@ -206,11 +225,28 @@ fn add_scaled<const R: usize>(
 ) -> [Floats; R] {
     let x_scales = &x_scales[..R];
     for r in 0..R {
-        let x_scale = _mm256_set1_ps(x_scales[r]);
-        for h in 0..2 {
-            let sum = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][h]), x_scale);
-            acc[r][h] = _mm256_fmadd_ps(scale[h], sum, acc[r][h]);
-        }
+        acc[r] = add(acc[r], scale, scaled(sums[r], x_scales[r]));
+    }
+    acc
+}
+
+/// `sums * x_scale`
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled([low, high]: [__m256i; 2], x_scale: f32) -> Floats {
+    let x_scale = _mm256_set1_ps(x_scale);
+    [
+        _mm256_mul_ps(_mm256_cvtepi32_ps(low), x_scale),
+        _mm256_mul_ps(_mm256_cvtepi32_ps(high), x_scale),
+    ]
+}
+
+/// `acc + scale * sums`
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add(mut acc: Floats, scale: Floats, sums: Floats) -> Floats {
+    for h in 0..2 {
+        acc[h] = _mm256_fmadd_ps(scale[h], sums[h], acc[h]);
     }
     acc
 }

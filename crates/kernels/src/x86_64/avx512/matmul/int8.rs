@@ -7,16 +7,17 @@ use russet_tensor::FloatType;
 use super::codes::{Block, prefetch, table};
 use super::with_rows;
 use crate::matmul::forms::*;
-use crate::matmul::{Chunk, Int8, IntTile, Lanes};
+use crate::matmul::{Chunk, Int8, IntTile, Lanes, SecondSteps};
 use crate::pack::{Group, LINE_BYTES, TILE_ROWS};
 use crate::quant::{BLOCK, CodeKind, ScaleKind};
+use crate::x86_64::later::{Later, entries_at_once};
 
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
 /// How far ahead of its use a line is fetched at least with so few rows: the kernel is soon there.
 const FEW_AHEAD_BYTES: usize = 4096;
 
-/// `out[r]` = the products of the tile with the first codes of row `r` of the chunk.
+/// `out[r]` = the products of the tile with row `r` of the chunk.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
 pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
     macro_rules! of_form {
@@ -37,19 +38,27 @@ pub(super) fn tile(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
         };
     }
     with_form!(tile, of_form);
+    let at_once = entries_at_once(chunk, tile.form);
+    if chunk.int8.rest.places.len() > at_once {
+        rest(tile, chunk, at_once, out);
+    }
 }
 
-/// Adds the products of the tile with the second codes of row `r` of the chunk to `out[r]`.
+/// Adds the products of the tile with the second codes of row `r` of the chunk to `out[r]`, but for
+/// those of `skip` entries.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
-pub(super) fn rest(tile: &IntTile<'_>, chunk: &Chunk, out: &mut [Lanes]) {
+fn rest(tile: &IntTile<'_>, chunk: &Chunk, skip: usize, out: &mut [Lanes]) {
     macro_rules! of_form {
         ($kind:ident, $step:literal, $scale:ident) => {
-            rest_entries::<$kind, $step>(tile, &chunk.int8, out)
+            rest_entries::<$kind, $step>(tile, &chunk.int8, skip, out)
         };
     }
     with_form!(tile, of_form);
 }
 
+/// The first codes. With one row also those second codes that are multiplied at once, since memory
+/// leaves the time for it; they are added at the end.
+///
 /// `STEP`: columns of an integer sum. `STRIP`: blocks of a strip if not zero, which spares one row
 /// much of the counting.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
@@ -76,6 +85,8 @@ fn tile_rows<
         bytes: layout.group_bytes,
         sums: int8.group_sums(form.group),
     };
+    let mut second = SecondSteps::<STEP>::new(int8, entries_at_once(chunk, form), form.offset);
+    let mut later = Later::new();
     let is_soon_there = R <= FEW_ROWS && KIND != BYTE;
     let ahead = if is_soon_there { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
     let is_scale_of_block = form.group <= BLOCK;
@@ -104,8 +115,21 @@ fn tile_rows<
                 let block = Block { codes, half, ahead: Some(ahead) };
                 let sums = step::<KIND, STEP, SCALE, STRIP, R>(block, quads, seeds, table);
                 acc = add_scaled(acc, scale, sums, x_scales);
+                if R == 1
+                    && stream.quads.len() == second.due
+                    && let Some((quads, seed, x_scale)) = second.next()
+                {
+                    let weights = unpack::<KIND, STEP, SCALE, STRIP>(block, table);
+                    let sum = multiply::<KIND, STEP, SCALE, STRIP>(weights, quads, seed);
+                    later.push(scale, scaled(sum, x_scale));
+                }
             }
         }
+    }
+    let mut i = 0;
+    while let Some((scale, sum)) = later.get(i) {
+        acc[0] = _mm512_fmadd_ps(scale, sum, acc[0]);
+        i += 1;
     }
     for (out, acc) in out.iter_mut().zip(acc) {
         store(out, acc);
@@ -134,27 +158,25 @@ impl<'a, const STEP: usize, const R: usize> Stream<'a, STEP, R> {
 fn rest_entries<const KIND: u8, const STEP: usize>(
     tile: &IntTile<'_>,
     int8: &Int8,
+    skip: usize,
     out: &mut [Lanes],
 ) {
     let (form, rest, steps) = (tile.form, &int8.rest, BLOCK / STEP);
     let table = table(form.codes);
-    let (mut codes, mut scales) = (rest.codes(), rest.scales());
-    let mut seeds = int8.rest_seeds(form.offset, STEP);
-    for places in rest.places.chunk_by(|a, b| a.block == b.block) {
+    let (mut codes, mut scales) = (&rest.codes()[skip..], &rest.scales()[skip..]);
+    let mut seeds = &int8.rest_seeds(form.offset, STEP)[skip * steps..];
+    for places in rest.places[skip..].chunk_by(|a, b| a.block == b.block) {
         let (lines, units, groups) = tile.block_and_groups(places[0].block);
         let lines = &lines[..block_bytes(KIND)];
         for half in 0..steps {
             let own = &groups[half * tile.layout.group_bytes..];
             let scale = load_scales(form.scale, Group { units, own });
             let block = Block { codes: lines, half, ahead: None };
-            let weights = unpack::<KIND, STEP>(block, table);
+            let weights = unpack::<KIND, STEP, REST, 0>(block, table);
             let entries = places.iter().zip(codes).zip(scales).zip(seeds.chunks_exact(steps));
             for (((place, codes), x_scale), seeds) in entries {
                 let quads = &codes.as_chunks::<4>().0[half * STEP / 4..][..STEP / 4];
-                let mut sum = _mm512_set1_epi32(seeds[half]);
-                for (weights, quad) in weights.iter().zip(quads) {
-                    sum = _mm512_dpbusd_epi32(sum, *weights, broadcast(*quad));
-                }
+                let sum = multiply::<KIND, STEP, REST, 0>(weights, quads, seeds[half]);
                 let out = &mut out[place.row];
                 let [acc] = add_scaled([load(out)], scale, [sum], &[*x_scale]);
                 store(out, acc);
@@ -168,7 +190,10 @@ fn rest_entries<const KIND: u8, const STEP: usize>(
 /// The codes of a step, four columns a register; half of the registers if it is half a block.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn unpack<const KIND: u8, const STEP: usize>(block: Block<'_>, table: __m512i) -> [__m512i; 8] {
+fn unpack<const KIND: u8, const STEP: usize, const SCALE: u8, const STRIP: usize>(
+    block: Block<'_>,
+    table: __m512i,
+) -> [__m512i; 8] {
     let (a, b) = block.pair::<KIND, STEP, 0>(table);
     let (c, d) = block.pair::<KIND, STEP, 1>(table);
     if STEP < BLOCK {
@@ -178,6 +203,22 @@ fn unpack<const KIND: u8, const STEP: usize>(block: Block<'_>, table: __m512i) -
     let (e, f) = block.pair::<KIND, STEP, 2>(table);
     let (g, h) = block.pair::<KIND, STEP, 3>(table);
     [a, b, c, d, e, f, g, h]
+}
+
+/// `seed + Σ code * activation` of one step of one row.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn multiply<const KIND: u8, const STEP: usize, const SCALE: u8, const STRIP: usize>(
+    weights: [__m512i; 8],
+    quads: &[[i8; 4]],
+    seed: i32,
+) -> __m512i {
+    let quads = &quads[..STEP / 4];
+    let mut sum = _mm512_set1_epi32(seed);
+    for (weights, quad) in weights.iter().zip(quads) {
+        sum = _mm512_dpbusd_epi32(sum, *weights, broadcast(*quad));
+    }
+    sum
 }
 
 /// `acc[r] += scale * (sums[r] * x_scales[r])`
@@ -191,10 +232,16 @@ fn add_scaled<const R: usize>(
 ) -> [__m512; R] {
     let x_scales = &x_scales[..R];
     for r in 0..R {
-        let sum = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r]), _mm512_set1_ps(x_scales[r]));
-        acc[r] = _mm512_fmadd_ps(scale, sum, acc[r]);
+        acc[r] = _mm512_fmadd_ps(scale, scaled(sums[r], x_scales[r]), acc[r]);
     }
     acc
+}
+
+/// `sum * x_scale`
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn scaled(sum: __m512i, x_scale: f32) -> __m512 {
+    _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(x_scale))
 }
 
 /// Walks the groups of a tile.
