@@ -14,11 +14,15 @@ use crate::quant::{BLOCK, CodeKind, ScaleKind};
 use crate::x86_64::avx2::Dot;
 use crate::x86_64::later::{Later, entries_at_once};
 
-/// Rows up to which the kernel is soon where it fetches.
-const FEW_ROWS: usize = 2;
-/// How far ahead of its use a line is fetched at least with so few rows, where codes take little
-/// unpacking. Elsewhere more than for many rows loses up to a sixth.
-const FEW_AHEAD_BYTES: usize = 3072;
+/// Rows up to which a line takes so few instructions that the CPU runs ahead further than lines
+/// are fetched; fetching them costs a tenth.
+const fn unfetched_rows(dot: u8, kind: u8) -> usize {
+    match kind {
+        NIBBLE | TABLE | BYTE if dot == MADDUBS => 1,
+        NIBBLE | TABLE | BYTE => 2,
+        _ => 0,
+    }
+}
 
 /// `out[r]` = the products of the tile with row `r` of the chunk.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -104,8 +108,7 @@ fn tile_rows<
     };
     let mut second = SecondSteps::<STEP>::new(int8, entries_at_once(chunk, form), form.offset);
     let mut later = Later::new();
-    let is_soon_there = R <= FEW_ROWS && matches!(KIND, NIBBLE | TABLE);
-    let ahead = if is_soon_there { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
+    let ahead = (R > unfetched_rows(DOT, KIND)).then_some(tile.ahead);
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [[_mm256_setzero_ps(); 2]; R];
     let strip_blocks = if STRIP == 0 { layout.strip_blocks } else { STRIP };
@@ -157,10 +160,11 @@ fn tile_rows<
     }
 }
 
-/// Fetches the lines `ahead` bytes after `bytes`.
+/// Fetches the lines `ahead` bytes after `bytes`, if so.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fetch(bytes: &[u8], ahead: usize) {
+fn fetch(bytes: &[u8], ahead: Option<usize>) {
+    let Some(ahead) = ahead else { return };
     for line in bytes.chunks_exact(LINE_BYTES) {
         _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(ahead).cast());
     }

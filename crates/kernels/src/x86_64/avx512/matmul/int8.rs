@@ -14,8 +14,20 @@ use crate::x86_64::later::{Later, entries_at_once};
 
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
-/// How far ahead of its use a line is fetched at least with so few rows: the kernel is soon there.
+/// How far ahead of its use a line is fetched with so few rows, if at all: the kernel is soon there.
 const FEW_AHEAD_BYTES: usize = 4096;
+
+/// How far ahead of its use a line is fetched, other than `ahead` with few rows.
+///
+/// With codes in one plane a line then takes so few instructions that the CPU runs ahead further
+/// by itself, and fetching costs up to a fifth.
+const fn ahead_of(kind: u8, rows: usize, ahead: usize) -> Option<usize> {
+    match kind {
+        _ if rows > FEW_ROWS => Some(ahead),
+        NIBBLE | TABLE | BYTE => None,
+        _ => Some(FEW_AHEAD_BYTES),
+    }
+}
 
 /// `out[r]` = the products of the tile with row `r` of the chunk.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c")]
@@ -87,8 +99,7 @@ fn tile_rows<
     };
     let mut second = SecondSteps::<STEP>::new(int8, entries_at_once(chunk, form), form.offset);
     let mut later = Later::new();
-    let is_soon_there = R <= FEW_ROWS && KIND != BYTE;
-    let ahead = if is_soon_there { tile.ahead.max(FEW_AHEAD_BYTES) } else { tile.ahead };
+    let ahead = ahead_of(KIND, R, tile.ahead);
     let is_scale_of_block = form.group <= BLOCK;
     let mut acc = [_mm512_setzero_ps(); R];
     let strip_blocks = if STRIP == 0 { layout.strip_blocks } else { STRIP };
@@ -97,7 +108,9 @@ fn tile_rows<
     for (strip, x_scales) in strips.zip(int8.scales.chunks_exact(strip_blocks * R)) {
         let (header, codes) = strip.split_at(layout.header_bytes);
         let codes = &codes[..codes_bytes];
-        if SCALE != FLOATS {
+        if SCALE != FLOATS
+            && let Some(ahead) = ahead
+        {
             for line in header.chunks_exact(LINE_BYTES) {
                 prefetch(line, ahead);
             }
@@ -112,7 +125,7 @@ fn tile_rows<
                     (scale, acc) = groups.read(units, &mut header, acc);
                 }
                 let (quads, seeds) = stream.step();
-                let block = Block { codes, half, ahead: Some(ahead) };
+                let block = Block { codes, half, ahead };
                 let sums = step::<KIND, STEP, SCALE, STRIP, R>(block, quads, seeds, table);
                 acc = add_scaled(acc, scale, sums, x_scales);
                 if R == 1
