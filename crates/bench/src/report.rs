@@ -105,7 +105,7 @@ impl Row {
 
 impl Spread {
     /// Of at least one value.
-    fn new(mut values: Vec<f64>) -> Self {
+    pub(crate) fn new(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let (min, max) = (values[0], values[values.len() - 1]);
         let median = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);

@@ -7,10 +7,11 @@ use russet_decoder::{Model, ModelError, ModelInfo, ModelOutput, TokenId};
 use russet_kernels::LogitKernels;
 
 use crate::bandwidth::ReadProbe;
+use crate::report::Spread;
 use crate::sequences::{Logits, Sequences, blocks_of_each};
 use crate::{Costs, Error, Kind, Row, Test};
 
-/// How long the bandwidth is measured, before and after a row.
+/// How long the bandwidth is measured, around each timed run.
 const PROBE_TIME: Duration = Duration::from_millis(150);
 
 /// Memory that is read to measure the bandwidth, several times the caches of today's CPUs.
@@ -87,25 +88,26 @@ impl<'a> Bench<'a> {
     /// Measures one of the tests that the bench was made for, telling `watch` how far it is.
     ///
     /// The context is computed where it is not in the cache yet. Then the row runs once untimed and
-    /// [`Settings::repetitions`] times timed, each from the same depth. Around the timed runs of
-    /// a decode row the bandwidth is measured; the higher figure counts, as a neighbour can only
-    /// lower it.
+    /// [`Settings::repetitions`] times timed, each from the same depth. Before and after each timed
+    /// run of a decode row the bandwidth is measured; as of the runs the median counts, since the
+    /// memory of shared hosts changes its speed within seconds.
     pub fn run(&mut self, test: &Test, watch: &mut dyn FnMut(Stage)) -> Result<Row, Error> {
         watch(Stage::Context);
         let filled = self.sequences.fill(self.model, test);
         filled.map_err(|source| step_error(test, source))?;
         watch(Stage::WarmUp);
         self.repeat(test)?;
-        let before = self.bandwidth(test);
+        let mut bandwidths: Vec<f64> = self.bandwidth(test).into_iter().collect();
         let mut seconds = Vec::new();
         for repetition in 0..self.settings.repetitions.get() {
             watch(Stage::Repetition(repetition));
             let start = Instant::now();
             self.repeat(test)?;
             seconds.push(start.elapsed().as_secs_f64());
+            bandwidths.extend(self.bandwidth(test));
         }
-        let higher = before.zip(self.bandwidth(test)).map(|(before, after)| before.max(after));
-        Ok(Row::new(test, seconds, higher, (&self.settings, self.model.info())))
+        let bandwidth = (!bandwidths.is_empty()).then(|| Spread::new(bandwidths).median);
+        Ok(Row::new(test, seconds, bandwidth, (&self.settings, self.model.info())))
     }
 
     /// Bytes per second; `None` where they do not matter.
