@@ -7,7 +7,7 @@ use crate::elementwise::math::{NUM_LANES, exp, fold_lanes, larger};
 
 /// Elements that are looked at together before anything is decided.
 const MAX_BLOCK: usize = 1024;
-/// Lanes of the largest: one comparison waits for the one before, so that several vectors go at once.
+/// Lanes of the largest: several vectors at once, as one comparison waits for the one before.
 const MAX_LANES: usize = 4 * NUM_LANES;
 /// Elements whose sum is made in f32, so that it is exact to some 1e-7.
 const SUM_BLOCK: usize = 256;

@@ -43,7 +43,8 @@ impl MatMul for Scalar {
     }
 }
 
-/// The first codes of one row of activations. The order of operations is the definition: see the module `matmul`.
+/// The first codes of one row of activations. The order of operations is the definition: see the
+/// module `matmul`.
 fn int8_row(tile: &IntTile<'_>, chunk: &Chunk, row: usize) -> Lanes {
     let (form, int8, rows) = (tile.form, &chunk.int8, chunk.rows());
     let (step, group_sums) = (form.step(), int8.group_sums(form.group));

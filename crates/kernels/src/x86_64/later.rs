@@ -35,9 +35,17 @@ impl<T: Copy> Later<T> {
         self.len += 1;
     }
 
+    /// How many are kept.
     #[inline(always)]
-    pub(super) fn get(&self, i: usize) -> Option<(T, T)> {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Panics unless `i` is below [`Self::len`].
+    #[inline(always)]
+    pub(super) fn get(&self, i: usize) -> (T, T) {
+        assert!(i < self.len, "only what was kept");
         // SAFETY: `push` wrote the first `len`.
-        (i < self.len).then(|| unsafe { self.pairs[i].assume_init() })
+        unsafe { self.pairs[i].assume_init() }
     }
 }

@@ -100,12 +100,7 @@ fn tile_rows<
         quads: int8.codes.as_chunks::<4>().0,
         seeds: int8.seeds(form.offset, STEP),
     };
-    let mut groups = Groups::<SCALE> {
-        scale: form.scale,
-        biased: form.biased,
-        bytes: layout.group_bytes,
-        sums: int8.group_sums(form.group),
-    };
+    let mut groups = Groups::<SCALE>::new(form, layout.group_bytes, int8);
     let mut second = SecondSteps::<STEP>::new(int8, entries_at_once(chunk, form), form.offset);
     let mut later = Later::new();
     let ahead = (R > unfetched_rows(DOT, KIND)).then_some(tile.ahead);
@@ -148,15 +143,13 @@ fn tile_rows<
             }
         }
     }
-    let mut i = 0;
-    while let Some((scale, sums)) = later.get(i) {
+    for i in 0..later.len() {
+        let (scale, sums) = later.get(i);
         acc[0] = add(acc[0], scale, sums);
-        i += 1;
     }
-    for (out, acc) in out.iter_mut().zip(acc) {
-        for (h, acc) in acc.into_iter().enumerate() {
-            store(out, h * LANES, acc);
-        }
+    for (out, [low, high]) in out.iter_mut().zip(acc) {
+        store(out, 0, low);
+        store(out, LANES, high);
     }
 }
 

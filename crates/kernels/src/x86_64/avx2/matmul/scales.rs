@@ -6,27 +6,35 @@ use russet_tensor::FloatType;
 
 use super::LANES;
 use super::loads::{load_eight, load_floats};
+use crate::matmul::Int8;
 use crate::matmul::forms::*;
 use crate::pack::LINE_BYTES;
-use crate::quant::ScaleKind;
+use crate::quant::{IntForm, ScaleKind};
 
 /// A register for each half of the tile.
 pub(super) type Floats = [__m256; 2];
 
 /// Walks the groups of a tile; `SCALE` is the kind of its scales.
 pub(super) struct Groups<'a, const SCALE: u8> {
-    pub(super) scale: ScaleKind,
-    pub(super) biased: bool,
+    scale: ScaleKind,
+    biased: bool,
     /// Of the scales and biases of one.
-    pub(super) bytes: usize,
+    bytes: usize,
     /// Sums of the activations of the groups to come, `[group][row]`.
-    pub(super) sums: &'a [f32],
+    sums: &'a [f32],
 }
 
 /// Units of the scales and of the biases of a strip; zero where these are floats.
 pub(super) type Units = (Floats, Floats);
 
-impl<const SCALE: u8> Groups<'_, SCALE> {
+impl<'a, const SCALE: u8> Groups<'a, SCALE> {
+    /// Of `bytes` each.
+    #[inline(always)]
+    pub(super) fn new(form: IntForm, bytes: usize, int8: &'a Int8) -> Self {
+        let sums = int8.group_sums(form.group);
+        Self { scale: form.scale, biased: form.biased, bytes, sums }
+    }
+
     /// The units of a strip.
     #[inline]
     #[target_feature(enable = "avx2,f16c")]

@@ -14,7 +14,8 @@ use crate::x86_64::later::{Later, entries_at_once};
 
 /// Rows up to which the latency of `vpdpbusd` shows.
 const FEW_ROWS: usize = 3;
-/// How far ahead of its use a line is fetched with so few rows, if at all: the kernel is soon there.
+/// How far ahead of its use a line is fetched with so few rows, if at all: the kernel is soon
+/// there.
 const FEW_AHEAD_BYTES: usize = 4096;
 
 /// How far ahead of its use a line is fetched, other than `ahead` with few rows.
@@ -108,12 +109,8 @@ fn tile_rows<
     for (strip, x_scales) in strips.zip(int8.scales.chunks_exact(strip_blocks * R)) {
         let (header, codes) = strip.split_at(layout.header_bytes);
         let codes = &codes[..codes_bytes];
-        if SCALE != FLOATS
-            && let Some(ahead) = ahead
-        {
-            for line in header.chunks_exact(LINE_BYTES) {
-                prefetch(line, ahead);
-            }
+        if SCALE != FLOATS {
+            fetch(header, ahead);
         }
         let (units, mut header) = header.split_at(layout.unit_bytes);
         let units = groups.load_units(units);
@@ -139,13 +136,22 @@ fn tile_rows<
             }
         }
     }
-    let mut i = 0;
-    while let Some((scale, sum)) = later.get(i) {
+    for i in 0..later.len() {
+        let (scale, sum) = later.get(i);
         acc[0] = _mm512_fmadd_ps(scale, sum, acc[0]);
-        i += 1;
     }
     for (out, acc) in out.iter_mut().zip(acc) {
         store(out, acc);
+    }
+}
+
+/// Fetches the lines `ahead` bytes after `bytes`, if so.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fetch(bytes: &[u8], ahead: Option<usize>) {
+    let Some(ahead) = ahead else { return };
+    for line in bytes.chunks_exact(LINE_BYTES) {
+        prefetch(line, ahead);
     }
 }
 
