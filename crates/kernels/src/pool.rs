@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rivals::{Delays, Rivals, Wait};
+use rivals::{Delays, Loss, Rivals, Wait};
 
 /// How long an idle worker polls before it sleeps: longer than the gap between two operations of a
 /// step.
@@ -52,6 +52,9 @@ struct Shared {
     /// Of each thread, how many of its own tasks were taken.
     taken: Box<[Line<AtomicUsize>]>,
     job: UnsafeCell<Option<Job>>,
+    /// Workers above this one rest: they enter no job.
+    last_worker: AtomicUsize,
+    /// Workers asleep that do not rest.
     num_sleeping: AtomicUsize,
     stop: AtomicBool,
     sleep: Mutex<()>,
@@ -80,7 +83,8 @@ impl Pool {
     pub fn new(threads: NonZeroUsize) -> Self {
         let num_workers = (threads.get() - 1).min(INSIDE_MASK as usize);
         let taken = (0..=num_workers).map(|_| Line::default()).collect();
-        let shared = Arc::new(Shared { taken, ..Shared::default() });
+        let last_worker = AtomicUsize::new(num_workers);
+        let shared = Arc::new(Shared { taken, last_worker, ..Shared::default() });
         let start = |i: usize| {
             let shared = Arc::clone(&shared);
             let name = format!("kernels-{i}");
@@ -103,9 +107,9 @@ impl Pool {
     /// Runs `task(0)` to `task(num_tasks - 1)`, in any order and on any thread, and returns when
     /// all are done.
     ///
-    /// Runs inline if there is one task or one thread, inside another `run`, while another thread
-    /// runs, or for a while after other processes had the workers' cores. A panic of a task is
-    /// carried to the caller once the other threads are out.
+    /// Runs inline if there is one task or one thread, inside another `run`, or while another
+    /// thread runs. Workers whose cores other processes had take no part for a while. A panic of a
+    /// task is carried to the caller once the other threads are out.
     pub fn run(&self, num_tasks: usize, task: impl Fn(usize) + Sync) {
         let inline = || (0..num_tasks).for_each(&task);
         if num_tasks <= 1 || self.workers.is_empty() {
@@ -117,11 +121,13 @@ impl Pool {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return inline(),
         };
-        if rivals.is_alone() {
+        let last_worker = self.workers.len().saturating_sub(rivals.num_resting());
+        self.shared.let_rest_above(last_worker);
+        if last_worker == 0 {
             return inline();
         }
-        if let Some(lost) = self.shared.run(num_tasks, &task) {
-            rivals.note(lost, Instant::now());
+        if let Some(loss) = self.shared.run(num_tasks, &task) {
+            rivals.note(loss, Instant::now());
         }
     }
 
@@ -167,8 +173,20 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    /// The caller's side of one job. Returns what it lost because a worker had no core.
-    fn run(&self, num_tasks: usize, task: &(dyn Fn(usize) + Sync)) -> Option<Duration> {
+    /// Workers 1 to `last_worker` take part from now on.
+    fn let_rest_above(&self, last_worker: usize) {
+        let before = self.last_worker.load(Ordering::Relaxed);
+        if last_worker != before {
+            self.last_worker.store(last_worker, Ordering::SeqCst);
+        }
+        if last_worker > before {
+            drop(lock(&self.sleep));
+            self.wake.notify_all();
+        }
+    }
+
+    /// The caller's side of one job. Returns what it lost because workers had no core.
+    fn run(&self, num_tasks: usize, task: &(dyn Fn(usize) + Sync)) -> Option<Loss> {
         // SAFETY: only the lifetime changes. The job is closed and empty before this function
         // returns.
         let task: *const (dyn Fn(usize) + Sync + 'static) = unsafe { std::mem::transmute(task) };
@@ -185,16 +203,16 @@ impl Shared {
         }
         self.take_tasks(job, 0);
         self.state.0.fetch_and(!OPEN, Ordering::AcqRel);
-        let lost = self.wait_for_workers();
+        let loss = self.wait_for_workers();
         let panic = lock(&self.panic).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
-        lost
+        loss
     }
 
     /// Waits until no worker is inside the closed job.
-    fn wait_for_workers(&self) -> Option<Duration> {
+    fn wait_for_workers(&self) -> Option<Loss> {
         let is_inside = || self.state.0.load(Ordering::Acquire) & INSIDE_MASK != 0;
         let mut wait: Option<Wait<'_>> = None;
         let mut spins = 0u32;
@@ -208,14 +226,14 @@ impl Shared {
                 std::hint::spin_loop();
             }
         }
-        wait?.lost()
+        wait?.loss()
     }
 
     /// The life of worker `i`.
     fn work(&self, i: usize) {
         self.delays.add_this_thread();
         let mut last = 0;
-        while let Some(seen) = self.next_job(last) {
+        while let Some(seen) = self.next_job(i, last) {
             last = seen & !(JOB_UNIT - 1);
             let entered =
                 self.state.0.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Relaxed);
@@ -231,9 +249,11 @@ impl Shared {
         }
     }
 
-    /// The state of an open job other than number `last`, or `None` when the pool ends.
-    fn next_job(&self, last: u64) -> Option<u64> {
-        let is_new = |state: u64| state & OPEN != 0 && state & !(JOB_UNIT - 1) != last;
+    /// The state of an open job other than number `last` for worker `i`, or `None` when the pool
+    /// ends.
+    fn next_job(&self, i: usize, last: u64) -> Option<u64> {
+        let rests = || i > self.last_worker.load(Ordering::SeqCst);
+        let is_new = |state: u64| state & OPEN != 0 && state & !(JOB_UNIT - 1) != last && !rests();
         let start = Instant::now();
         loop {
             for _ in 0..SPINS_PER_LOOK {
@@ -251,19 +271,20 @@ impl Shared {
             }
         }
         let mut guard = lock(&self.sleep);
-        self.num_sleeping.fetch_add(1, Ordering::SeqCst);
-        let found = loop {
+        loop {
+            // Who rests is not to be woken by every job.
+            let counts = usize::from(!rests());
+            self.num_sleeping.fetch_add(counts, Ordering::SeqCst);
             let state = self.state.0.load(Ordering::SeqCst);
-            if is_new(state) {
-                break Some(state);
+            let (found, stop) = (is_new(state), self.stop.load(Ordering::SeqCst));
+            if !found && !stop {
+                guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
             }
-            if self.stop.load(Ordering::SeqCst) {
-                break None;
+            self.num_sleeping.fetch_sub(counts, Ordering::SeqCst);
+            if found || stop {
+                return found.then_some(state);
             }
-            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
-        };
-        self.num_sleeping.fetch_sub(1, Ordering::SeqCst);
-        found
+        }
     }
 
     /// Runs tasks until none is left, those of `thread` first. A panic is kept for the caller and
@@ -377,5 +398,26 @@ mod tests {
             lock(&ids).insert(std::thread::current().id());
         });
         assert_eq!(lock(&ids).len(), 2);
+    }
+
+    #[test]
+    fn a_worker_without_a_core_rests_and_comes_back() {
+        let pool = pool(3);
+        let threads_of_a_run = || {
+            let ids = Mutex::new(std::collections::HashSet::new());
+            pool.run(3, |_| {
+                std::thread::sleep(Duration::from_millis(20));
+                lock(&ids).insert(std::thread::current().id());
+            });
+            lock(&ids).len()
+        };
+        assert_eq!(threads_of_a_run(), 3);
+        let loss = |num_workers| Loss { time: Duration::from_secs(1), num_workers };
+        lock(&pool.running).note(loss(1), Instant::now());
+        assert_eq!(threads_of_a_run(), 2);
+        lock(&pool.running).note(loss(5), Instant::now());
+        assert_eq!(threads_of_a_run(), 1);
+        *lock(&pool.running) = Rivals::default();
+        assert_eq!(threads_of_a_run(), 3);
     }
 }

@@ -1,7 +1,7 @@
 //! Whether other processes take the cores of the workers.
 //!
 //! A caller that waits for a worker whose core another process has, waits for that process. It is
-//! then faster alone.
+//! then faster without that worker.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -9,43 +9,57 @@ use std::time::{Duration, Instant};
 
 /// Waits below this are not looked at.
 const SHORT_WAIT: Duration = Duration::from_micros(300);
-/// How long the caller works alone for each unit of time that it lost: what trying again may cost
-/// is then a small part of the whole.
-const ALONE_FACTOR: u32 = 32;
+/// How long workers rest for each unit of time that was lost: what trying again may cost is then a
+/// small part of the whole.
+const REST_FACTOR: u32 = 32;
 const LONGEST_FIRST: Duration = Duration::from_millis(150);
 /// Each time that the rival is found to be there still, twice as long as before, up to this.
-const LONGEST_ALONE: Duration = Duration::from_secs(1);
-/// A loss so soon after the caller was alone is due to a rival that never pauses.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// A loss so soon after a rest is due to the same rival, as is one within the length of that rest.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Until when the caller is better off without workers.
+/// How many workers the caller is better off without, and until when.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
-    alone_until: Option<Instant>,
-    /// How long the caller was alone last, and until when.
+    num_resting: usize,
+    /// The end of the rest.
+    until: Option<Instant>,
+    /// How long the last rest was, and its end.
     last: Option<(Duration, Instant)>,
 }
 
+/// What one wait for workers cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) time: Duration,
+    /// Workers that had no core.
+    pub(super) num_workers: usize,
+}
+
 impl Rivals {
-    /// Whether to leave the workers asleep now.
-    pub(super) fn is_alone(&mut self) -> bool {
-        self.alone_until.is_some() && self.is_alone_at(Instant::now())
+    /// How many workers to leave asleep now.
+    pub(super) fn num_resting(&mut self) -> usize {
+        if self.until.is_some() { self.num_resting_at(Instant::now()) } else { 0 }
     }
 
-    fn is_alone_at(&mut self, now: Instant) -> bool {
-        self.alone_until = self.alone_until.filter(|until| now < *until);
-        self.alone_until.is_some()
+    fn num_resting_at(&mut self, now: Instant) -> usize {
+        self.until = self.until.filter(|until| now < *until);
+        if self.until.is_none() {
+            self.num_resting = 0;
+        }
+        self.num_resting
     }
 
-    /// Takes note of time that was lost until `now`.
-    pub(super) fn note(&mut self, lost: Duration, now: Instant) {
-        let same = self.last.filter(|(_, end)| now < *end + lost + SOON);
-        let alone = match same {
-            Some((alone, _)) => (alone * 2).min(LONGEST_ALONE),
-            None => (lost * ALONE_FACTOR).min(LONGEST_FIRST),
+    /// Takes note of a loss that ended `now`.
+    pub(super) fn note(&mut self, loss: Loss, now: Instant) {
+        let same = self.last.filter(|(rest, end)| now < *end + loss.time + SOON.max(*rest));
+        let rest = match same {
+            Some((rest, _)) => (rest * 2).min(LONGEST_REST),
+            None => (loss.time * REST_FACTOR).min(LONGEST_FIRST),
         };
-        self.alone_until = Some(now + alone);
-        self.last = Some((alone, now + alone));
+        self.num_resting = self.num_resting_at(now) + loss.num_workers;
+        self.until = Some(now + rest);
+        self.last = Some((rest, now + rest));
     }
 }
 
@@ -64,12 +78,11 @@ impl Delays {
         }
     }
 
-    /// The delays of all workers so far.
-    fn total(&self) -> Duration {
+    /// The delay of each worker so far.
+    fn read(&self) -> Vec<Duration> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = |path: &PathBuf| std::fs::read_to_string(path).ok();
-        let delays = counters.iter().filter_map(read).filter_map(|stat| delay(&stat));
-        Duration::from_nanos(delays.sum())
+        let read = |path: &PathBuf| delay(&std::fs::read_to_string(path).ok()?);
+        counters.iter().map(|path| Duration::from_nanos(read(path).unwrap_or(0))).collect()
     }
 }
 
@@ -84,7 +97,7 @@ pub(super) struct Wait<'a> {
     delays: &'a Delays,
     start: Instant,
     /// The delays when the wait was no longer short.
-    before: Option<Duration>,
+    before: Option<Vec<Duration>>,
 }
 
 impl<'a> Wait<'a> {
@@ -95,15 +108,18 @@ impl<'a> Wait<'a> {
     /// To be called now and then while waiting.
     pub(super) fn look(&mut self) {
         if self.before.is_none() && self.start.elapsed() > SHORT_WAIT {
-            self.before = Some(self.delays.total());
+            self.before = Some(self.delays.read());
         }
     }
 
-    /// How long the wait was, if workers were kept from running for at least half of it.
-    pub(super) fn lost(&self) -> Option<Duration> {
-        let kept = self.delays.total().saturating_sub(self.before?);
-        let waited = self.start.elapsed();
-        (kept * 2 > waited).then_some(waited)
+    /// The loss, if workers were kept from running for at least half of the wait.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        let before = self.before.as_ref()?;
+        let time = self.start.elapsed();
+        let after = self.delays.read();
+        let kept = before.iter().zip(after).map(|(before, after)| after.saturating_sub(*before));
+        let num_workers = kept.filter(|kept| *kept * 2 > time).count();
+        (num_workers > 0).then_some(Loss { time, num_workers })
     }
 }
 
@@ -111,31 +127,51 @@ impl<'a> Wait<'a> {
 mod tests {
     use super::*;
 
+    fn loss(milliseconds: u64, num_workers: usize) -> Loss {
+        Loss { time: Duration::from_millis(milliseconds), num_workers }
+    }
+
     #[test]
-    fn the_caller_is_alone_in_proportion_to_what_it_lost() {
+    fn workers_rest_in_proportion_to_what_was_lost() {
         let mut rivals = Rivals::default();
         let now = Instant::now();
-        assert!(!rivals.is_alone_at(now));
-        rivals.note(Duration::from_millis(2), now);
-        assert!(rivals.is_alone_at(now + Duration::from_millis(63)));
-        assert!(!rivals.is_alone_at(now + Duration::from_millis(64)));
+        assert_eq!(rivals.num_resting_at(now), 0);
+        rivals.note(loss(2, 1), now);
+        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(63)), 1);
+        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(64)), 0);
         // Much later.
         let now = now + Duration::from_secs(10);
-        rivals.note(Duration::from_secs(1), now);
-        assert!(rivals.is_alone_at(now + Duration::from_millis(149)));
-        assert!(!rivals.is_alone_at(now + Duration::from_millis(150)));
+        rivals.note(loss(1000, 1), now);
+        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(149)), 1);
+        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(150)), 0);
+    }
+
+    #[test]
+    fn as_many_workers_rest_as_had_no_core() {
+        let mut rivals = Rivals::default();
+        let now = Instant::now();
+        rivals.note(loss(1, 2), now);
+        assert_eq!(rivals.num_resting_at(now), 2);
+        let now = now + Duration::from_millis(5);
+        rivals.note(loss(1, 1), now);
+        assert_eq!(rivals.num_resting_at(now), 3);
+        assert_eq!(rivals.num_resting_at(now + LONGEST_REST), 0);
     }
 
     #[test]
     fn a_rival_that_stays_is_looked_for_less_often() {
         let mut rivals = Rivals::default();
-        let (lost, mut now) = (Duration::from_millis(3), Instant::now());
-        for alone in [96, 192, 384, 768, 1000, 1000].map(Duration::from_millis) {
-            rivals.note(lost, now);
-            assert!(rivals.is_alone_at(now + alone - Duration::from_millis(1)));
-            assert!(!rivals.is_alone_at(now + alone));
-            now += alone + 2 * lost;
+        let mut now = Instant::now();
+        for rest in [96, 192, 384, 768, 1000, 1000].map(Duration::from_millis) {
+            rivals.note(loss(3, 1), now);
+            assert_eq!(rivals.num_resting_at(now + rest - Duration::from_millis(1)), 1);
+            assert_eq!(rivals.num_resting_at(now + rest), 0);
+            // The work itself pauses for less than the workers rested.
+            now += rest + rest / 2;
         }
+        now += 2 * LONGEST_REST;
+        rivals.note(loss(3, 1), now);
+        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(96)), 0);
     }
 
     #[test]
@@ -143,11 +179,11 @@ mod tests {
         let delays = Delays::default();
         let mut wait = Wait::start(&delays);
         wait.look();
-        assert_eq!(wait.lost(), None, "a short wait");
+        assert_eq!(wait.loss(), None, "a short wait");
         std::thread::sleep(SHORT_WAIT * 2);
         wait.look();
         assert!(wait.before.is_some());
-        assert_eq!(wait.lost(), None, "nobody was kept from running");
+        assert_eq!(wait.loss(), None, "nobody was kept from running");
     }
 
     #[test]
