@@ -140,7 +140,7 @@ fn contenders(
     model: &Model,
     omissions: &mut Vec<Omission>,
 ) -> Vec<Contender> {
-    let mut all = vec![russet::contender(russet, options.precision.as_deref(), model)];
+    let mut all = russet::contenders(russet, options.precision.as_deref(), model);
     let peers = [Engine::LlamaCpp, Engine::Ik, Engine::OpenVino, Engine::MlxLm];
     let wanted = |peer: &Engine| options.peers.is_empty() || options.peers.contains(peer);
     for peer in peers.into_iter().filter(wanted) {

@@ -1,7 +1,7 @@
 //! Russet's figures against those of others, row by row.
 
 use super::contender::Engine;
-use super::model::Name;
+use super::model::{Format, Name};
 use super::probe::{Probe, Quantity};
 use super::record::{Record, Run, Spread};
 use super::rows::{Against, Bound, ROWS, Row};
@@ -37,6 +37,22 @@ impl Line {
 pub(super) fn lines(record: &Record, model: Name) -> Vec<Line> {
     let view = View { record, model };
     ROWS.iter().filter_map(|row| Some(view.line(row, row.bound(model)?))).collect()
+}
+
+/// Russet and the fastest peer on one GGUF file, so with the same bits for each weight.
+#[derive(Debug, PartialEq)]
+pub(super) struct SameFile {
+    pub(super) quantity: Quantity,
+    pub(super) encoding: String,
+    pub(super) ours: f64,
+    pub(super) other: Other,
+}
+
+/// Every quantity on every file that Russet and a peer read.
+pub(super) fn same_file_lines(record: &Record, model: Name) -> Vec<SameFile> {
+    let view = View { record, model };
+    let rows = ROWS.iter().filter(|row| row.against == Against::BestPeer);
+    rows.flat_map(|row| view.same_file(row.quantity)).collect()
 }
 
 /// The figures of one model.
@@ -105,9 +121,26 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Russet's rates with the MLX folder.
     fn russet(self, case: Case, quantity: Quantity) -> Option<Spread> {
         let mut all = self.contenders(case, quantity).into_iter();
-        all.find(|figures| figures.first.engine == Engine::Russet).map(|figures| figures.spread)
+        all.find(|figures| figures.first.is_russet_mlx()).map(|figures| figures.spread)
+    }
+
+    fn same_file(self, quantity: Quantity) -> Vec<SameFile> {
+        let own = self.contenders(self.alone(quantity), quantity).into_iter();
+        let own = own.filter(|figures| {
+            figures.first.engine == Engine::Russet && figures.first.format == Format::Gguf
+        });
+        let line = |figures: Figures<'_>| {
+            let encoding = &figures.first.encoding;
+            let other = self.best_peer(quantity, |run| {
+                run.engine != Engine::Russet && run.encoding == *encoding
+            })?;
+            let ours = figures.spread.median;
+            Some(SameFile { quantity, encoding: encoding.clone(), ours, other })
+        };
+        own.filter_map(line).collect()
     }
 
     /// The wanted contender with the highest median. One that was not run as often as the others
@@ -127,6 +160,7 @@ impl<'a> View<'a> {
     fn bandwidth_share(self) -> Option<f64> {
         let case = self.alone(Quantity::Decode);
         let runs = self.record.in_case(self.model, case);
+        let runs = runs.filter(|run| run.is_russet_mlx());
         let shares = runs.filter_map(|run| run.sample(Quantity::Decode)?.bandwidth_share);
         Spread::new(shares.collect()).map(|spread| spread.median)
     }
@@ -176,6 +210,7 @@ mod tests {
             case,
             round: 1,
             engine,
+            format: if encoding == "affine" { Format::Mlx } else { Format::Gguf },
             encoding: encoding.to_owned(),
             contender: format!("{engine} {encoding}"),
             commands: Vec::new(),
@@ -214,6 +249,23 @@ mod tests {
         assert_eq!((same_type.ratio, same_type.is_met()), (Some(66.0 / 25.0), Some(false)));
         let nobody = line_of(&record, "decode 128, against mlx-lm");
         assert_eq!((nobody.ratio, nobody.is_met()), (None, None));
+    }
+
+    #[test]
+    fn a_gguf_file_is_compared_with_peers_on_the_same_file() {
+        let record = record(vec![
+            decode(Engine::Russet, "Q4_0", SHORT, 70.0),
+            decode(Engine::Russet, "affine", SHORT, 60.0),
+            decode(Engine::Russet, "Q5_K", SHORT, 50.0),
+            decode(Engine::Ik, "Q4_0", SHORT, 35.0),
+            decode(Engine::LlamaCpp, "Q4_0", SHORT, 30.0),
+            decode(Engine::LlamaCpp, "Q4_1", SHORT, 65.0),
+        ]);
+        let other = Other { name: "ik_llama.cpp Q4_0".to_owned(), rate: 35.0 };
+        let encoding = "Q4_0".to_owned();
+        let line = SameFile { quantity: Quantity::Decode, encoding, ours: 70.0, other };
+        assert_eq!(same_file_lines(&record, Name::Synth), [line]);
+        assert_eq!(line_of(&record, "decode 128").ours, Some(60.0), "the MLX folder");
     }
 
     #[test]

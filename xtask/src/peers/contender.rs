@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::execute::Failure;
+use super::model::Format;
 use super::probe::{Probe, Sample};
 
 /// The engines that are compared.
@@ -46,6 +47,7 @@ type Commands = Box<dyn Fn(Probe, usize) -> Vec<Invocation>>;
 /// One engine, file and setting.
 pub(super) struct Contender {
     pub(super) engine: Engine,
+    pub(super) format: Format,
     /// How the weights are stored.
     pub(super) encoding: String,
     /// The switches that are not the same for all, for people.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::contender::{Contender, Engine, Invocation, Output, Stream};
 use super::execute::Failure;
-use super::model::Gguf;
+use super::model::{Format, Gguf};
 use super::probe::{
     BATCH_PROMPT, BATCH_TOKENS, BATCHES, Kind, LONG_PROMPT, LONG_TOKENS, PROMPT, Probe, TOKENS,
 };
@@ -73,6 +73,7 @@ pub(super) fn contender(
     };
     Contender {
         engine: dialect.engine,
+        format: Format::Gguf,
         encoding: gguf.encoding.clone(),
         switches: switches.name.to_owned(),
         commands: Box::new(commands),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::contender::{Absent, Contender, Engine};
-use super::model::Model;
+use super::model::{Format, Model};
 use super::probe::{Kind, Probe};
 use super::python;
 
@@ -34,6 +34,7 @@ pub(super) fn contenders(
     };
     Ok(vec![Contender {
         engine: Engine::MlxLm,
+        format: Format::Mlx,
         encoding: model.encoding.clone(),
         switches: format!("(prompt {FEW_PROMPT}, {FEW_TOKENS} tokens)"),
         commands: Box::new(commands),

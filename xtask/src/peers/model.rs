@@ -34,6 +34,14 @@ pub(super) struct Model {
     pub(super) ggufs: Vec<Gguf>,
 }
 
+/// Which of a model's files an engine reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    Mlx,
+    Gguf,
+}
+
 /// A GGUF file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Gguf {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::contender::{Absent, Contender, Engine};
-use super::model::{Gguf, Model};
+use super::model::{Format, Gguf, Model};
 use super::python;
 
 const HOW: &str = "pip install openvino-genai; then --python INTERPRETER";
@@ -25,6 +25,7 @@ pub(super) fn contenders(
         let interpreter = interpreter.clone();
         Contender {
             engine: Engine::OpenVino,
+            format: Format::Gguf,
             encoding: gguf.encoding,
             switches: format!("{pipeline} pipeline"),
             commands: Box::new(move |probe, threads| {

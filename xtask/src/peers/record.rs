@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::contender::Engine;
 use super::machine::{Foreign, Machine};
-use super::model::Name;
+use super::model::{Format, Name};
 use super::probe::{Quantity, Sample};
 use super::schedule::Case;
 
@@ -34,6 +34,7 @@ pub(super) struct Run {
     /// Counted from 1.
     pub(super) round: usize,
     pub(super) engine: Engine,
+    pub(super) format: Format,
     pub(super) encoding: String,
     /// Engine, encoding and switches.
     pub(super) contender: String,
@@ -87,6 +88,10 @@ impl Run {
     /// The share of all processor time that others used; 0 if it is not known.
     pub(super) fn disturbance(&self) -> f64 {
         self.foreign.map_or(0.0, |foreign| foreign.busy)
+    }
+
+    pub(super) fn is_russet_mlx(&self) -> bool {
+        self.engine == Engine::Russet && self.format == Format::Mlx
     }
 
     pub(super) fn is_disturbed(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::compare::{self, Line, View};
+use super::compare::{self, Line, SameFile, View};
 use super::machine::Foreign;
 use super::model::Name;
 use super::probe::{BATCHES, Probe, Quantity};
@@ -17,6 +17,7 @@ pub(super) fn markdown(record: &Record) -> String {
     for model in [Name::Starter, Name::Synth] {
         if record.runs.iter().any(|run| run.model == model) {
             page += &format!("\n## {model}\n\n{}", ratios(&compare::lines(record, model)));
+            page += &same_files(&compare::same_file_lines(record, model));
             page += &figures(View { record, model });
         }
     }
@@ -83,6 +84,21 @@ fn ratios(lines: &[Line]) -> String {
         };
         let (row, bound) = (&line.row, line.bound);
         table += &format!("| {row} | {ours} | {name} | {figure} | {ratio} | {bound} | {met} |\n");
+    }
+    table
+}
+
+fn same_files(lines: &[SameFile]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut table = "\nOn the same file:\n\n".to_owned();
+    table +=
+        "| row | file | Russet | fastest peer | its figure | ratio |\n|---|---|---|---|---|---|\n";
+    for SameFile { quantity, encoding, ours, other } in lines {
+        let (own, name, figure) = (rate(*ours), &other.name, rate(other.rate));
+        let ratio = ours / other.rate;
+        table += &format!("| {quantity} | {encoding} | {own} | {name} | {figure} | {ratio:.2} |\n");
     }
     table
 }
@@ -211,6 +227,16 @@ mod tests {
         assert_eq!(rows[0], format!("| decode 128 | 400 | {ik} | 1.56 | ≥ 1.5 | yes |"));
         assert_eq!(rows[1], format!("| decode 128 | 80.0 | {ik} | 1.40 | ≤ 1.3 | **no** |"));
         assert_eq!(rows[2], format!("| decode 128 | - | {ik} | - | ≥ 1.5 | - |"));
+    }
+
+    #[test]
+    fn files_that_both_read_have_a_table() {
+        let other = compare::Other { name: "ik_llama.cpp Q4_0 -rtr 1".to_owned(), rate: 250.0 };
+        let (quantity, encoding) = (Quantity::Batch(4), "Q4_0".to_owned());
+        let table = same_files(&[SameFile { quantity, encoding, ours: 500.0, other }]);
+        let row = "| decode 64, batch 4 | Q4_0 | 500 | ik_llama.cpp Q4_0 -rtr 1 | 250 | 2.00 |";
+        assert_eq!(table.lines().last(), Some(row));
+        assert_eq!(same_files(&[]), "");
     }
 
     #[test]

@@ -1,38 +1,49 @@
 //! Russet's own `russet bench model`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::contender::{Contender, Engine, Invocation, Output};
 use super::execute::Failure;
-use super::model::Model;
+use super::model::{Format, Model};
 use super::probe::{
     BATCH_PROMPT, BATCH_TOKENS, BATCHES, Kind, LONG_PROMPT, LONG_TOKENS, PROMPT, Probe, Sample,
     TOKENS,
 };
 
-/// The MLX folder with the precision asked for, else Russet's default.
-pub(super) fn contender(program: &Path, precision: Option<&str>, model: &Model) -> Contender {
-    let (program, folder) = (program.to_owned(), model.mlx.clone());
+/// The MLX folder, then each GGUF file, with the precision asked for, else Russet's default.
+pub(super) fn contenders(program: &Path, precision: Option<&str>, model: &Model) -> Vec<Contender> {
+    let mlx = (Format::Mlx, &model.mlx, &model.encoding);
+    let ggufs = model.ggufs.iter().map(|gguf| (Format::Gguf, &gguf.path, &gguf.encoding));
+    std::iter::once(mlx).chain(ggufs).map(|file| contender(program, precision, file)).collect()
+}
+
+fn contender(
+    program: &Path,
+    precision: Option<&str>,
+    (format, path, encoding): (Format, &PathBuf, &String),
+) -> Contender {
+    let (program, path) = (program.to_owned(), path.clone());
     let switches = precision.map_or_else(String::new, |name| format!("--precision {name}"));
     let shared = switches.clone();
     Contender {
         engine: Engine::Russet,
-        encoding: model.encoding.clone(),
+        format,
+        encoding: encoding.clone(),
         switches,
         commands: Box::new(move |probe, threads| {
             let rows = rows(probe).into_iter();
-            rows.map(|row| command(&program, &folder, &format!("{row} -t {threads} {shared}")))
+            rows.map(|row| command(&program, &path, &format!("{row} -t {threads} {shared}")))
                 .collect()
         }),
     }
 }
 
-fn command(program: &Path, folder: &Path, arguments: &str) -> Invocation {
+fn command(program: &Path, path: &Path, arguments: &str) -> Invocation {
     let arguments = format!("--json -r 1 {arguments}");
     let mut command = Invocation::new(program, &arguments, parse);
-    let model = folder.display().to_string();
+    let model = path.display().to_string();
     command.arguments.splice(0..0, ["bench".to_owned(), "model".to_owned(), model]);
     command
 }
@@ -91,7 +102,7 @@ fn parse(text: &str, probe: Probe) -> Result<Output, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::Name;
+    use super::super::model::{Gguf, Name};
     use super::super::probe::Quantity;
     use super::*;
 
@@ -112,10 +123,16 @@ mod tests {
     #[test]
     fn commands_are_those_of_the_command_line() {
         let (mlx, encoding) = ("a b".into(), "MLX 4-bit".to_owned());
-        let model = Model { name: Name::Starter, mlx, encoding, ggufs: Vec::new() };
-        let contender = contender("russet".as_ref(), Some("fast"), &model);
+        let gguf = Gguf { path: "a model.Q4_0.gguf".into(), encoding: "Q4_0".to_owned() };
+        let model = Model { name: Name::Starter, mlx, encoding, ggufs: vec![gguf] };
+        let [folder, file] = &contenders("russet".as_ref(), Some("fast"), &model)[..] else {
+            panic!("not two contenders");
+        };
+        assert_eq!((folder.format, file.format), (Format::Mlx, Format::Gguf));
+        assert_eq!(file.to_string(), "Russet Q4_0 --precision fast");
+        assert_eq!((file.commands)(Probe::Short, 2)[0].arguments[2], "a model.Q4_0.gguf");
         let lines = |probe| -> Vec<String> {
-            let commands = (contender.commands)(probe, 2);
+            let commands = (folder.commands)(probe, 2);
             commands.iter().map(|command| command.arguments.join(" ")).collect()
         };
         let start = "bench model a b --json -r 1";

@@ -72,7 +72,7 @@ pub(super) struct First {
 
 /// Which contenders take part after the first round, by their places in it: those that are the best
 /// of their engine in any quantity, or nearly so. One that was disturbed gets another chance, one
-/// that failed does not.
+/// that failed does not. Russet is compared with each of its files.
 pub(super) fn survivors(first: &[First]) -> Vec<bool> {
     let best = |engine: Engine, quantity: Quantity| {
         let same = first.iter().filter(|entry| entry.engine == engine);
@@ -83,7 +83,7 @@ pub(super) fn survivors(first: &[First]) -> Vec<bool> {
     let survives = |entry: &First| {
         entry.samples.iter().any(|sample| {
             let bar = KEPT * best(entry.engine, sample.quantity);
-            entry.disturbed || sample.tokens_per_s >= bar
+            entry.engine == Engine::Russet || entry.disturbed || sample.tokens_per_s >= bar
         })
     };
     first.iter().map(survives).collect()
@@ -136,8 +136,12 @@ mod tests {
             first(Engine::LlamaCpp, Vec::new(), false),
             // Slow, but the best of its kind.
             first(Engine::MlxLm, samples(1.0, 1.0), false),
+            first(Engine::Russet, samples(90.0, 90.0), false),
+            first(Engine::Russet, samples(40.0, 40.0), false),
+            first(Engine::Russet, Vec::new(), false),
         ];
-        assert_eq!(survivors(&round), [true, true, false, true, false, true]);
+        let expected = [true, true, false, true, false, true, true, true, false];
+        assert_eq!(survivors(&round), expected);
     }
 
     #[test]

@@ -129,6 +129,7 @@ impl Session {
             case,
             round,
             engine: contender.engine,
+            format: contender.format,
             encoding: contender.encoding.clone(),
             contender: contender.to_string(),
             commands: commands.iter().map(Invocation::shown).collect(),
