@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rivals::{Delays, Loss, Rivals, Wait};
+use rivals::{Delays, Rivals};
 
 /// How long an idle worker polls before it sleeps: longer than the gap between two operations of a
 /// step.
@@ -108,8 +108,8 @@ impl Pool {
     /// all are done.
     ///
     /// Runs inline if there is one task or one thread, inside another `run`, or while another
-    /// thread runs. Workers whose cores other processes had take no part for a while. A panic of a
-    /// task is carried to the caller once the other threads are out.
+    /// thread runs. Where other processes have taken cores, as many workers take no part for a
+    /// while. A panic of a task is carried to the caller once the other threads are out.
     pub fn run(&self, num_tasks: usize, task: impl Fn(usize) + Sync) {
         let inline = || (0..num_tasks).for_each(&task);
         if num_tasks <= 1 || self.workers.is_empty() {
@@ -126,9 +126,8 @@ impl Pool {
         if last_worker == 0 {
             return inline();
         }
-        if let Some(loss) = self.shared.run(num_tasks, &task) {
-            rivals.note(loss, Instant::now());
-        }
+        self.shared.run(num_tasks, &task);
+        rivals.look(&self.shared.delays);
     }
 
     /// Runs `task(i, &mut items[i])` for every item, each on one thread.
@@ -185,8 +184,8 @@ impl Shared {
         }
     }
 
-    /// The caller's side of one job. Returns what it lost because workers had no core.
-    fn run(&self, num_tasks: usize, task: &(dyn Fn(usize) + Sync)) -> Option<Loss> {
+    /// The caller's side of one job.
+    fn run(&self, num_tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         // SAFETY: only the lifetime changes. The job is closed and empty before this function
         // returns.
         let task: *const (dyn Fn(usize) + Sync + 'static) = unsafe { std::mem::transmute(task) };
@@ -203,30 +202,25 @@ impl Shared {
         }
         self.take_tasks(job, 0);
         self.state.0.fetch_and(!OPEN, Ordering::AcqRel);
-        let loss = self.wait_for_workers();
+        self.wait_for_workers();
         let panic = lock(&self.panic).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
-        loss
     }
 
     /// Waits until no worker is inside the closed job.
-    fn wait_for_workers(&self) -> Option<Loss> {
-        let is_inside = || self.state.0.load(Ordering::Acquire) & INSIDE_MASK != 0;
-        let mut wait: Option<Wait<'_>> = None;
+    fn wait_for_workers(&self) {
         let mut spins = 0u32;
-        while is_inside() {
-            spins += 1;
+        while self.state.0.load(Ordering::Acquire) & INSIDE_MASK != 0 {
+            spins = spins.wrapping_add(1);
             if spins.is_multiple_of(SPINS_PER_YIELD) {
                 // After a while the core is offered to others.
                 std::thread::yield_now();
-                wait.get_or_insert_with(|| Wait::start(&self.delays)).look();
             } else {
                 std::hint::spin_loop();
             }
         }
-        wait?.loss()
     }
 
     /// The life of worker `i`.
@@ -412,7 +406,7 @@ mod tests {
             lock(&ids).len()
         };
         assert_eq!(threads_of_a_run(), 3);
-        let loss = |num_workers| Loss { time: Duration::from_secs(1), num_workers };
+        let loss = |num_threads| rivals::Loss { time: Duration::from_secs(1), num_threads };
         lock(&pool.running).note(loss(1), Instant::now());
         assert_eq!(threads_of_a_run(), 2);
         lock(&pool.running).note(loss(5), Instant::now());

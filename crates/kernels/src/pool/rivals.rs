@@ -1,14 +1,19 @@
-//! Whether other processes take the cores of the workers.
+//! Whether other processes take the cores of the pool's threads.
 //!
-//! A caller that waits for a worker whose core another process has, waits for that process. It is
-//! then faster without that worker.
+//! A thread whose core another process has keeps all the others waiting, for milliseconds. They are
+//! then faster with one thread less, which leaves every thread a core.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-/// Waits below this are not looked at.
-const SHORT_WAIT: Duration = Duration::from_micros(300);
+/// How often the delays of up to eight threads are looked at: reading one takes some microseconds.
+const PERIOD: Duration = Duration::from_millis(5);
+const THREADS_PER_PERIOD: usize = 8;
+/// Threads that wait for a core, on average, below which nothing is amiss: waking up takes a while,
+/// too.
+const FEW_WAITING: f64 = 0.1;
 /// How long workers rest for each unit of time that was lost: what trying again may cost is then a
 /// small part of the whole.
 const REST_FACTOR: u32 = 32;
@@ -16,7 +21,7 @@ const LONGEST_FIRST: Duration = Duration::from_millis(150);
 /// Each time that the rival is found to be there still, twice as long as before, up to this.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// A loss so soon after a rest is due to the same rival, as is one within the length of that rest.
-const SOON: Duration = Duration::from_millis(10);
+const SOON: Duration = Duration::from_millis(20);
 
 /// How many workers the caller is better off without, and until when.
 #[derive(Debug, Default)]
@@ -25,15 +30,24 @@ pub(super) struct Rivals {
     /// The end of the rest.
     until: Option<Instant>,
     /// How long the last rest was, and its end.
-    last: Option<(Duration, Instant)>,
+    last_rest: Option<(Duration, Instant)>,
+    last_look: Option<Look>,
 }
 
-/// What one wait for workers cost.
+/// What threads had waited for cores in all at one time.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Instant,
+    caller: ThreadId,
+    delay: Duration,
+}
+
+/// What was lost because threads waited for cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Loss {
     pub(super) time: Duration,
-    /// Workers that had no core.
-    pub(super) num_workers: usize,
+    /// Threads that are too many.
+    pub(super) num_threads: usize,
 }
 
 impl Rivals {
@@ -43,23 +57,48 @@ impl Rivals {
     }
 
     fn num_resting_at(&mut self, now: Instant) -> usize {
-        self.until = self.until.filter(|until| now < *until);
-        if self.until.is_none() {
+        if self.until.is_some_and(|until| until <= now) {
+            self.until = None;
             self.num_resting = 0;
+            // Nothing is known of a time when fewer threads ran.
+            self.last_look = None;
         }
         self.num_resting
     }
 
+    /// To be called by the caller of jobs after each.
+    pub(super) fn look(&mut self, delays: &Delays) {
+        let now = Instant::now();
+        if self.last_look.is_some_and(|look| now < look.at + delays.period()) {
+            return;
+        }
+        let look = Look { at: now, caller: std::thread::current().id(), delay: delays.total() };
+        let before = self.last_look.replace(look).filter(|before| before.caller == look.caller);
+        if let Some(loss) = before.and_then(|before| look.loss_since(before)) {
+            self.note(loss, now);
+        }
+    }
+
     /// Takes note of a loss that ended `now`.
     pub(super) fn note(&mut self, loss: Loss, now: Instant) {
-        let same = self.last.filter(|(rest, end)| now < *end + loss.time + SOON.max(*rest));
+        let same = self.last_rest.filter(|(rest, end)| now < *end + loss.time + SOON.max(*rest));
         let rest = match same {
             Some((rest, _)) => (rest * 2).min(LONGEST_REST),
             None => (loss.time * REST_FACTOR).min(LONGEST_FIRST),
         };
-        self.num_resting = self.num_resting_at(now) + loss.num_workers;
+        self.num_resting = self.num_resting_at(now) + loss.num_threads;
         self.until = Some(now + rest);
-        self.last = Some((rest, now + rest));
+        self.last_rest = Some((rest, now + rest));
+    }
+}
+
+impl Look {
+    fn loss_since(&self, before: Self) -> Option<Loss> {
+        let time = self.delay.saturating_sub(before.delay);
+        let span = self.at.saturating_duration_since(before.at);
+        let num_waiting = time.as_secs_f64() / span.as_secs_f64().max(1e-9);
+        let num_threads = (num_waiting - FEW_WAITING).ceil().max(0.0) as usize;
+        (num_threads > 0).then_some(Loss { time, num_threads })
     }
 }
 
@@ -78,11 +117,18 @@ impl Delays {
         }
     }
 
-    /// The delay of each worker so far.
-    fn read(&self) -> Vec<Duration> {
+    /// The delays of all workers and of the calling thread so far.
+    fn total(&self) -> Duration {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = |path: &PathBuf| delay(&std::fs::read_to_string(path).ok()?);
-        counters.iter().map(|path| Duration::from_nanos(read(path).unwrap_or(0))).collect()
+        let read = |path: &Path| delay(&std::fs::read_to_string(path).ok()?);
+        let workers = counters.iter().filter_map(|path| read(path)).sum::<u64>();
+        let own = read(Path::new("/proc/thread-self/schedstat")).unwrap_or(0);
+        Duration::from_nanos(workers + own)
+    }
+
+    fn period(&self) -> Duration {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        PERIOD * (1 + counters.len() / THREADS_PER_PERIOD) as u32
     }
 }
 
@@ -91,44 +137,12 @@ fn delay(stat: &str) -> Option<u64> {
     stat.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// One wait for workers.
-#[derive(Debug)]
-pub(super) struct Wait<'a> {
-    delays: &'a Delays,
-    start: Instant,
-    /// The delays when the wait was no longer short.
-    before: Option<Vec<Duration>>,
-}
-
-impl<'a> Wait<'a> {
-    pub(super) fn start(delays: &'a Delays) -> Self {
-        Self { delays, start: Instant::now(), before: None }
-    }
-
-    /// To be called now and then while waiting.
-    pub(super) fn look(&mut self) {
-        if self.before.is_none() && self.start.elapsed() > SHORT_WAIT {
-            self.before = Some(self.delays.read());
-        }
-    }
-
-    /// The loss, if workers were kept from running for at least half of the wait.
-    pub(super) fn loss(&self) -> Option<Loss> {
-        let before = self.before.as_ref()?;
-        let time = self.start.elapsed();
-        let after = self.delays.read();
-        let kept = before.iter().zip(after).map(|(before, after)| after.saturating_sub(*before));
-        let num_workers = kept.filter(|kept| *kept * 2 > time).count();
-        (num_workers > 0).then_some(Loss { time, num_workers })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn loss(milliseconds: u64, num_workers: usize) -> Loss {
-        Loss { time: Duration::from_millis(milliseconds), num_workers }
+    fn loss(milliseconds: u64, num_threads: usize) -> Loss {
+        Loss { time: Duration::from_millis(milliseconds), num_threads }
     }
 
     #[test]
@@ -147,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_workers_rest_as_had_no_core() {
+    fn as_many_workers_rest_as_threads_were_too_many() {
         let mut rivals = Rivals::default();
         let now = Instant::now();
         rivals.note(loss(1, 2), now);
@@ -175,15 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_works_or_sleeps_is_not_a_loss() {
-        let delays = Delays::default();
-        let mut wait = Wait::start(&delays);
-        wait.look();
-        assert_eq!(wait.loss(), None, "a short wait");
-        std::thread::sleep(SHORT_WAIT * 2);
-        wait.look();
-        assert!(wait.before.is_some());
-        assert_eq!(wait.loss(), None, "nobody was kept from running");
+    fn threads_that_wait_are_counted_on_average() {
+        let (at, caller) = (Instant::now(), std::thread::current().id());
+        let before = Look { at, caller, delay: Duration::from_secs(7) };
+        let after = |delay_ms| {
+            let delay = before.delay + Duration::from_millis(delay_ms);
+            Look { at: at + Duration::from_millis(10), delay, ..before }.loss_since(before)
+        };
+        assert_eq!(after(0), None);
+        assert_eq!(after(1), None, "threads wake up");
+        assert_eq!(after(5), Some(loss(5, 1)), "two share a core");
+        assert_eq!(after(10), Some(loss(10, 1)));
+        assert_eq!(after(21), Some(loss(21, 2)), "four share two cores");
+        assert_eq!(before.loss_since(before), None);
     }
 
     #[test]
@@ -191,8 +209,11 @@ mod tests {
         assert_eq!(delay("12345 678 9\n"), Some(678));
         assert_eq!(delay(""), None);
         let delays = Delays::default();
-        delays.add_this_thread();
-        let counters = delays.counters.lock().unwrap();
-        assert_eq!(counters.len(), usize::from(cfg!(target_os = "linux")));
+        assert_eq!(delays.period(), PERIOD);
+        (0..THREADS_PER_PERIOD).for_each(|_| delays.add_this_thread());
+        let is_linux = cfg!(target_os = "linux");
+        let num_counters = delays.counters.lock().unwrap().len();
+        assert_eq!(num_counters, if is_linux { THREADS_PER_PERIOD } else { 0 });
+        assert_eq!(delays.period(), PERIOD * if is_linux { 2 } else { 1 });
     }
 }
