@@ -27,7 +27,7 @@ pub(super) enum Against {
     ReadBandwidth,
     /// The time of a step is divided by that of a step with one sequence.
     StepOfOne,
-    /// Russet beside a busy process, at its slowest, divided by Russet alone with one thread.
+    /// Russet beside a busy process divided by Russet alone with one thread, each at its slowest.
     OwnOneThread,
 }
 
