@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rivals::{Delays, Rivals};
+use rivals::Rivals;
 
 /// How long an idle worker polls before it sleeps: longer than the gap between two operations of a
 /// step.
@@ -60,7 +60,6 @@ struct Shared {
     sleep: Mutex<()>,
     wake: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
-    delays: Delays,
 }
 
 // SAFETY: `job` is written only by the caller that holds `Pool::running`, while the job is closed
@@ -108,8 +107,8 @@ impl Pool {
     /// all are done.
     ///
     /// Runs inline if there is one task or one thread, inside another `run`, or while another
-    /// thread runs. Where other processes have taken cores, as many workers take no part for a
-    /// while. A panic of a task is carried to the caller once the other threads are out.
+    /// thread runs. As many workers take part as other processes leave cores. A panic of a task is
+    /// carried to the caller once the other threads are out.
     pub fn run(&self, num_tasks: usize, task: impl Fn(usize) + Sync) {
         let inline = || (0..num_tasks).for_each(&task);
         if num_tasks <= 1 || self.workers.is_empty() {
@@ -121,13 +120,12 @@ impl Pool {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return inline(),
         };
-        let last_worker = self.workers.len().saturating_sub(rivals.num_resting());
+        let last_worker = self.workers.len().min(rivals.num_free_cores() - 1);
         self.shared.let_rest_above(last_worker);
         if last_worker == 0 {
             return inline();
         }
         self.shared.run(num_tasks, &task);
-        rivals.look(&self.shared.delays);
     }
 
     /// Runs `task(i, &mut items[i])` for every item, each on one thread.
@@ -225,7 +223,6 @@ impl Shared {
 
     /// The life of worker `i`.
     fn work(&self, i: usize) {
-        self.delays.add_this_thread();
         let mut last = 0;
         while let Some(seen) = self.next_job(i, last) {
             last = seen & !(JOB_UNIT - 1);
@@ -395,23 +392,16 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_core_rests_and_comes_back() {
+    fn threads_take_part_as_there_are_cores() {
         let pool = pool(3);
-        let threads_of_a_run = || {
+        for (num_free, expected) in [(3, 3), (2, 2), (1, 1), (2, 2), (16, 3)] {
+            *lock(&pool.running) = Rivals::with_free_cores(num_free);
             let ids = Mutex::new(std::collections::HashSet::new());
             pool.run(3, |_| {
                 std::thread::sleep(Duration::from_millis(20));
                 lock(&ids).insert(std::thread::current().id());
             });
-            lock(&ids).len()
-        };
-        assert_eq!(threads_of_a_run(), 3);
-        let loss = |num_threads| rivals::Loss { time: Duration::from_secs(1), num_threads };
-        lock(&pool.running).note(loss(1), Instant::now());
-        assert_eq!(threads_of_a_run(), 2);
-        lock(&pool.running).note(loss(5), Instant::now());
-        assert_eq!(threads_of_a_run(), 1);
-        *lock(&pool.running) = Rivals::default();
-        assert_eq!(threads_of_a_run(), 3);
+            assert_eq!(lock(&ids).len(), expected, "{num_free} cores");
+        }
     }
 }

@@ -1,219 +1,156 @@
-//! Whether other processes take the cores of the pool's threads.
+//! How many cores other processes leave.
 //!
 //! A thread whose core another process has keeps all the others waiting, for milliseconds. They are
-//! then faster with one thread less, which leaves every thread a core.
+//! then faster with one thread less. Linux tells how busy each core was; what this process did not
+//! use of that is others'. Elsewhere every core counts as free.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::thread::ThreadId;
+use std::fs;
 use std::time::{Duration, Instant};
 
-/// How often the delays of up to eight threads are looked at: reading one takes some microseconds.
-const PERIOD: Duration = Duration::from_millis(5);
-const THREADS_PER_PERIOD: usize = 8;
-/// Threads that wait for a core, on average, below which nothing is amiss: waking up takes a while,
-/// too.
-const FEW_WAITING: f64 = 0.1;
-/// How long workers rest for each unit of time that was lost: what trying again may cost is then a
-/// small part of the whole.
-const REST_FACTOR: u32 = 32;
-const LONGEST_FIRST: Duration = Duration::from_millis(150);
-/// Each time that the rival is found to be there still, twice as long as before, up to this.
-const LONGEST_REST: Duration = Duration::from_secs(1);
-/// A loss so soon after a rest is due to the same rival, as is one within the length of that rest.
-const SOON: Duration = Duration::from_millis(20);
+/// How often the system is asked. Its clock ticks every 10 ms.
+const PERIOD: Duration = Duration::from_millis(200);
+/// The same on every architecture of Linux, whatever the kernel's own clock.
+const TICKS_PER_SECOND: f64 = 100.0;
+/// A core that others use up to this part of is still worth a thread.
+const SHARE_OF_OTHERS: f64 = 0.45;
 
-/// How many workers the caller is better off without, and until when.
+/// The cores left by others, as last seen.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
-    num_resting: usize,
-    /// The end of the rest.
-    until: Option<Instant>,
-    /// How long the last rest was, and its end.
-    last_rest: Option<(Duration, Instant)>,
-    last_look: Option<Look>,
+    /// When the system is to be asked again.
+    next: Option<Instant>,
+    last: Option<Usage>,
+    /// `None` while nothing is known.
+    num_free: Option<usize>,
 }
 
-/// What threads had waited for cores in all at one time.
-#[derive(Clone, Copy, Debug)]
-struct Look {
+/// What had been used of the cores that this process may run on, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Usage {
     at: Instant,
-    caller: ThreadId,
-    delay: Duration,
-}
-
-/// What was lost because threads waited for cores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Loss {
-    pub(super) time: Duration,
-    /// Threads that are too many.
-    pub(super) num_threads: usize,
+    num_cores: usize,
+    by_all: u64,
+    by_us: u64,
 }
 
 impl Rivals {
-    /// How many workers to leave asleep now.
-    pub(super) fn num_resting(&mut self) -> usize {
-        if self.until.is_some() { self.num_resting_at(Instant::now()) } else { 0 }
-    }
-
-    fn num_resting_at(&mut self, now: Instant) -> usize {
-        if self.until.is_some_and(|until| until <= now) {
-            self.until = None;
-            self.num_resting = 0;
-            // Nothing is known of a time when fewer threads ran.
-            self.last_look = None;
-        }
-        self.num_resting
-    }
-
-    /// To be called by the caller of jobs after each.
-    pub(super) fn look(&mut self, delays: &Delays) {
+    /// How many threads find a core, at least one.
+    pub(super) fn num_free_cores(&mut self) -> usize {
         let now = Instant::now();
-        if self.last_look.is_some_and(|look| now < look.at + delays.period()) {
-            return;
+        if self.next.is_none_or(|next| now >= next) {
+            let usage = Usage::read(now);
+            let both = usage.zip(self.last);
+            self.num_free = both.map(|(usage, last)| usage.num_free_since(&last));
+            (self.last, self.next) = (usage, Some(now + PERIOD));
         }
-        let look = Look { at: now, caller: std::thread::current().id(), delay: delays.total() };
-        let before = self.last_look.replace(look).filter(|before| before.caller == look.caller);
-        if let Some(loss) = before.and_then(|before| look.loss_since(before)) {
-            self.note(loss, now);
-        }
+        self.num_free.unwrap_or(usize::MAX)
     }
 
-    /// Takes note of a loss that ended `now`.
-    pub(super) fn note(&mut self, loss: Loss, now: Instant) {
-        let same = self.last_rest.filter(|(rest, end)| now < *end + loss.time + SOON.max(*rest));
-        let rest = match same {
-            Some((rest, _)) => (rest * 2).min(LONGEST_REST),
-            None => (loss.time * REST_FACTOR).min(LONGEST_FIRST),
-        };
-        self.num_resting = self.num_resting_at(now) + loss.num_threads;
-        self.until = Some(now + rest);
-        self.last_rest = Some((rest, now + rest));
+    /// As if so many had been seen to be free just now.
+    #[cfg(test)]
+    pub(super) fn with_free_cores(num_free: usize) -> Self {
+        let next = Some(Instant::now() + Duration::from_secs(3600));
+        Self { next, last: None, num_free: Some(num_free) }
     }
 }
 
-impl Look {
-    fn loss_since(&self, before: Self) -> Option<Loss> {
-        let time = self.delay.saturating_sub(before.delay);
-        let span = self.at.saturating_duration_since(before.at);
-        let num_waiting = time.as_secs_f64() / span.as_secs_f64().max(1e-9);
-        let num_threads = (num_waiting - FEW_WAITING).ceil().max(0.0) as usize;
-        (num_threads > 0).then_some(Loss { time, num_threads })
+impl Usage {
+    fn read(at: Instant) -> Option<Self> {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{name}")).ok();
+        let cores = allowed_cores(&read("self/status")?)?;
+        let (by_us, is_nice) = own_ticks(&read("self/stat")?)?;
+        let by_all = busy_ticks(&read("stat")?, &cores, is_nice);
+        Some(Self { at, num_cores: cores.len(), by_all, by_us })
+    }
+
+    /// The cores that others left between `before` and this.
+    fn num_free_since(&self, before: &Self) -> usize {
+        let ticks = self.at.saturating_duration_since(before.at).as_secs_f64() * TICKS_PER_SECOND;
+        let by_all = self.by_all.saturating_sub(before.by_all);
+        let by_us = self.by_us.saturating_sub(before.by_us);
+        let others = by_all.saturating_sub(by_us) as f64 / ticks.max(1.0);
+        let num_free = (self.num_cores as f64 - others + SHARE_OF_OTHERS).floor();
+        (num_free as usize).max(1)
     }
 }
 
-/// Where the system counts how long each worker was ready to run and did not. Only Linux does.
-#[derive(Debug, Default)]
-pub(super) struct Delays {
-    counters: Mutex<Vec<PathBuf>>,
+/// The cores that the scheduler may take, of a `status`: `Cpus_allowed_list: 0-3,8`.
+fn allowed_cores(status: &str) -> Option<Vec<usize>> {
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let mut cores = Vec::new();
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        cores.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
+    }
+    Some(cores)
 }
 
-impl Delays {
-    /// Adds the calling thread.
-    pub(super) fn add_this_thread(&self) {
-        if let Ok(thread) = std::fs::read_link("/proc/thread-self") {
-            let counter = Path::new("/proc").join(thread).join("schedstat");
-            self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(counter);
-        }
-    }
-
-    /// The delays of all workers and of the calling thread so far.
-    fn total(&self) -> Duration {
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = |path: &Path| delay(&std::fs::read_to_string(path).ok()?);
-        let workers = counters.iter().filter_map(|path| read(path)).sum::<u64>();
-        let own = read(Path::new("/proc/thread-self/schedstat")).unwrap_or(0);
-        Duration::from_nanos(workers + own)
-    }
-
-    fn period(&self) -> Duration {
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        PERIOD * (1 + counters.len() / THREADS_PER_PERIOD) as u32
-    }
+/// The processor time of this process, of its `stat`, and whether it gives way to others.
+fn own_ticks(stat: &str) -> Option<(u64, bool)> {
+    // The name before may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3);
+    let ticks = |number: usize| field(number)?.parse::<u64>().ok();
+    let nice: i64 = field(19)?.parse().ok()?;
+    Some((ticks(14)? + ticks(15)?, nice > 0))
 }
 
-/// The second of the three numbers of a `schedstat`: nanoseconds of waiting for a core.
-fn delay(stat: &str) -> Option<u64> {
-    stat.split_ascii_whitespace().nth(1)?.parse().ok()
+/// What was used of `cores`, of the system's `stat`. Processes that give way take nothing from this
+/// one, unless it does, too.
+fn busy_ticks(stat: &str, cores: &[usize], with_nice: bool) -> u64 {
+    let used = |line: &str| {
+        let (name, numbers) = line.strip_prefix("cpu")?.split_once(' ')?;
+        let is_ours = cores.contains(&name.parse().ok()?);
+        let ticks: Vec<u64> = numbers.split(' ').map_while(|n| n.parse().ok()).collect();
+        let [user, nice, system, _idle, _io, irq, soft_irq, ..] = ticks[..] else { return None };
+        let nice = if with_nice { nice } else { 0 };
+        is_ours.then_some(user + nice + system + irq + soft_irq)
+    };
+    stat.lines().filter_map(used).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn loss(milliseconds: u64, num_threads: usize) -> Loss {
-        Loss { time: Duration::from_millis(milliseconds), num_threads }
+    const STAT: &str = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 20 30 400 5 6 7 8 0 0\n\
+                        cpu1 1000 0 0 0 0 0 0 0 0 0\ncpu10 7 0 0 0 0 0 0 0 0 0\nintr 1 2\n";
+
+    #[test]
+    fn cores_and_ticks_are_read() {
+        let status = "Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t0-2,10\n";
+        assert_eq!(allowed_cores(status), Some(vec![0, 1, 2, 10]));
+        assert_eq!(allowed_cores("Name:\tx\n"), None);
+        assert_eq!(busy_ticks(STAT, &[0], false), 143);
+        assert_eq!(busy_ticks(STAT, &[0], true), 163);
+        assert_eq!(busy_ticks(STAT, &[1, 10], false), 1007);
+        let stat = |nice| format!("12 (a ) b) S 1 1 1 0 -1 4 5 6 7 8 70 9 0 0 20 {nice} 3 0 1");
+        assert_eq!(own_ticks(&stat(0)), Some((79, false)));
+        assert_eq!(own_ticks(&stat(19)), Some((79, true)));
+        assert_eq!(own_ticks("12 (a"), None);
     }
 
     #[test]
-    fn workers_rest_in_proportion_to_what_was_lost() {
-        let mut rivals = Rivals::default();
-        let now = Instant::now();
-        assert_eq!(rivals.num_resting_at(now), 0);
-        rivals.note(loss(2, 1), now);
-        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(63)), 1);
-        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(64)), 0);
-        // Much later.
-        let now = now + Duration::from_secs(10);
-        rivals.note(loss(1000, 1), now);
-        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(149)), 1);
-        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(150)), 0);
+    fn this_system_is_read() {
+        assert_eq!(Usage::read(Instant::now()).is_some(), cfg!(target_os = "linux"));
     }
 
     #[test]
-    fn as_many_workers_rest_as_threads_were_too_many() {
-        let mut rivals = Rivals::default();
-        let now = Instant::now();
-        rivals.note(loss(1, 2), now);
-        assert_eq!(rivals.num_resting_at(now), 2);
-        let now = now + Duration::from_millis(5);
-        rivals.note(loss(1, 1), now);
-        assert_eq!(rivals.num_resting_at(now), 3);
-        assert_eq!(rivals.num_resting_at(now + LONGEST_REST), 0);
-    }
-
-    #[test]
-    fn a_rival_that_stays_is_looked_for_less_often() {
-        let mut rivals = Rivals::default();
-        let mut now = Instant::now();
-        for rest in [96, 192, 384, 768, 1000, 1000].map(Duration::from_millis) {
-            rivals.note(loss(3, 1), now);
-            assert_eq!(rivals.num_resting_at(now + rest - Duration::from_millis(1)), 1);
-            assert_eq!(rivals.num_resting_at(now + rest), 0);
-            // The work itself pauses for less than the workers rested.
-            now += rest + rest / 2;
-        }
-        now += 2 * LONGEST_REST;
-        rivals.note(loss(3, 1), now);
-        assert_eq!(rivals.num_resting_at(now + Duration::from_millis(96)), 0);
-    }
-
-    #[test]
-    fn threads_that_wait_are_counted_on_average() {
-        let (at, caller) = (Instant::now(), std::thread::current().id());
-        let before = Look { at, caller, delay: Duration::from_secs(7) };
-        let after = |delay_ms| {
-            let delay = before.delay + Duration::from_millis(delay_ms);
-            Look { at: at + Duration::from_millis(10), delay, ..before }.loss_since(before)
+    fn a_core_that_others_use_is_not_free() {
+        let before = Usage { at: Instant::now(), num_cores: 4, by_all: 1000, by_us: 500 };
+        let after = |by_all, by_us| {
+            let (by_all, by_us) = (before.by_all + by_all, before.by_us + by_us);
+            let at = before.at + Duration::from_secs(1);
+            Usage { at, by_all, by_us, ..before }.num_free_since(&before)
         };
-        assert_eq!(after(0), None);
-        assert_eq!(after(1), None, "threads wake up");
-        assert_eq!(after(5), Some(loss(5, 1)), "two share a core");
-        assert_eq!(after(10), Some(loss(10, 1)));
-        assert_eq!(after(21), Some(loss(21, 2)), "four share two cores");
-        assert_eq!(before.loss_since(before), None);
-    }
-
-    #[test]
-    fn delays_are_read_where_the_system_has_them() {
-        assert_eq!(delay("12345 678 9\n"), Some(678));
-        assert_eq!(delay(""), None);
-        let delays = Delays::default();
-        assert_eq!(delays.period(), PERIOD);
-        (0..THREADS_PER_PERIOD).for_each(|_| delays.add_this_thread());
-        let is_linux = cfg!(target_os = "linux");
-        let num_counters = delays.counters.lock().unwrap().len();
-        assert_eq!(num_counters, if is_linux { THREADS_PER_PERIOD } else { 0 });
-        assert_eq!(delays.period(), PERIOD * if is_linux { 2 } else { 1 });
+        assert_eq!(after(0, 0), 4);
+        assert_eq!(after(400, 400), 4);
+        assert_eq!(after(400, 360), 4, "others use less than half of a core");
+        assert_eq!(after(400, 340), 3);
+        assert_eq!(after(400, 300), 3);
+        assert_eq!(after(400, 200), 2);
+        assert_eq!(after(400, 0), 1, "there is always the caller");
+        assert_eq!(after(10, 30), 4, "clocks differ");
+        assert_eq!(before.num_free_since(&before), 4);
     }
 }
