@@ -51,7 +51,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
 }
 
 /// The error with its causes, leaving out a cause that its successor already quotes.
-fn message(error: &anyhow::Error) -> String {
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     for cause in error.chain().map(ToString::to_string) {
         if !parts.last().is_some_and(|last| last.contains(&cause)) {

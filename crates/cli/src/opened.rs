@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use russet_decoder::{Decoder, LoadOptions};
 use russet_device_cpu::{CpuDevice, CpuOptions, KvType, Precision};
-use russet_hub::{Error as HubError, Hub, ModelRef};
+use russet_hub::{Error as HubError, Hub, Located, ModelRef};
 use russet_tokenizer::Tokenizer;
 use russet_weights::{Checkpoint, Format};
 
@@ -27,23 +27,25 @@ pub(crate) struct Opened {
 /// Finds the model that `text` names, fetching it if it is not here, and opens it.
 pub(crate) fn open(hub: &Hub, text: &str) -> Result<Opened> {
     let model = model_ref(text)?;
-    let path = locate(hub, &model)?;
+    let path = locate(hub, &model)?.path;
     let checkpoint =
         russet_decoder::open(&path).with_context(|| format!("cannot load {}", path.display()))?;
     let temperature = (model == ModelRef::Starter).then_some(starter::TEMPERATURE);
     Ok(Opened { name: name(&model, &path), path, checkpoint, temperature })
 }
 
-fn locate(hub: &Hub, model: &ModelRef) -> Result<PathBuf> {
+/// Finds the model on this machine, fetching it if it is not here.
+pub(crate) fn locate(hub: &Hub, model: &ModelRef) -> Result<Located> {
     if *model == ModelRef::Starter {
-        return starter::ensure(hub);
+        let path = starter::ensure(hub)?;
+        return Ok(Located { path, format: russet_hub::Format::Mlx, commit: None });
     }
     match hub.resolve(model) {
-        Ok(located) => Ok(located.path),
+        Ok(located) => Ok(located),
         Err(HubError::NotCached { .. } | HubError::Incomplete { .. })
             if matches!(model, ModelRef::Repo(_)) =>
         {
-            Ok(hub.pull(model, &mut Bar::default())?.path)
+            Ok(hub.pull(model, &mut Bar::default())?)
         }
         Err(error) => Err(error.into()),
     }

@@ -1,8 +1,10 @@
 //! Every setting: the command line, and the environment variables behind it. Nothing else reads the
 //! environment.
 
+mod backend;
 mod bench;
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,7 @@ use russet_hub::{HubConfig, ModelRef, Network, Token};
 use russet_kernels::Isa;
 use serde::Serialize;
 
+pub(crate) use backend::BackendSettings;
 pub(crate) use bench::{BenchCommand, BenchModelSettings};
 
 const AFTER_HELP: &str = "\
@@ -279,6 +282,11 @@ pub(crate) struct InfoSettings {
     /// The model
     #[arg(default_value = "starter")]
     pub(crate) model: String,
+    /// Show which backends can serve it, and why the others cannot
+    #[arg(long)]
+    pub(crate) backends: bool,
+    #[command(flatten)]
+    pub(crate) backend: BackendSettings,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -348,6 +356,11 @@ fn cache_home() -> PathBuf {
         return dir.into();
     }
     std::env::home_dir().map_or_else(|| PathBuf::from("."), |home| home.join(".cache"))
+}
+
+/// The folders of programs.
+fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
 }
 
 /// The variable by which a user chooses what is logged, as `tracing` filters spell it.

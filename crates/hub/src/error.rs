@@ -33,11 +33,19 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
     },
-    /// A file that is neither GGUF nor safetensors by its name.
-    #[error("{} is not a model file; accepted: .gguf, .safetensors, a directory", path.display())]
+    /// A file that is no GGUF and lies in no model's folder.
+    #[error(
+        "{} is no model: it is not a GGUF file (it begins with {start}), and its folder is no \
+         model's folder ({folder})",
+        path.display()
+    )]
     NotAModelFile {
         /// The path as given.
         path: PathBuf,
+        /// The first bytes of the file.
+        start: String,
+        /// What is wrong with the folder.
+        folder: Box<Self>,
     },
     /// The model is in no cache.
     #[error("{model} is not on this machine (looked in {}); `russet pull {model}` gets it",

@@ -28,8 +28,7 @@ impl fmt::Display for Format {
 
 impl Format {
     pub(crate) fn of_file(path: &Path) -> Self {
-        let is_gguf = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
-        match (is_gguf, written_by_mlx(path)) {
+        match (is_gguf(&start(path)), written_by_mlx(path)) {
             (true, _) => Self::Gguf,
             (false, true) => Self::Mlx,
             (false, false) => Self::HuggingFace,
@@ -44,6 +43,19 @@ impl Format {
             false => Self::HuggingFace,
         }
     }
+}
+
+/// The first bytes of a file; none if it cannot be read.
+pub(crate) fn start(path: &Path) -> Vec<u8> {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut start));
+    // A folder can be opened and not be read.
+    read.map_or_else(|_| Vec::new(), |_| start)
+}
+
+/// Whether a file that begins so is GGUF, whatever its name.
+pub(crate) fn is_gguf(start: &[u8]) -> bool {
+    start.starts_with(b"GGUF")
 }
 
 /// MLX quantisation is described by `quantization` in the configuration; the libraries of the hub

@@ -14,7 +14,7 @@ pub enum ModelRef {
     Starter,
     /// A directory that exists.
     Dir(PathBuf),
-    /// A `.gguf` or `.safetensors` file that exists.
+    /// A file that exists: a GGUF, or any file of a model's folder.
     File(PathBuf),
     /// A repository on the hub.
     Repo(RepoRef),
@@ -67,7 +67,7 @@ impl FromStr for ModelRef {
     /// Looks at the disk: an existing path wins over a repository of the same name.
     ///
     /// # Errors
-    /// [`Error::NoSuchPath`], [`Error::NotAModelFile`] or [`Error::BadRef`].
+    /// [`Error::NoSuchPath`] or [`Error::BadRef`].
     fn from_str(text: &str) -> Result<Self, Error> {
         if text == "starter" {
             return Ok(Self::Starter);
@@ -77,10 +77,7 @@ impl FromStr for ModelRef {
             return Ok(Self::Dir(path.to_owned()));
         }
         if path.exists() {
-            return match has_model_extension(path) {
-                true => Ok(Self::File(path.to_owned())),
-                false => Err(Error::NotAModelFile { path: path.to_owned() }),
-            };
+            return Ok(Self::File(path.to_owned()));
         }
         if looks_like_a_path(text) {
             return Err(Error::NoSuchPath { path: path.to_owned() });

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::Hub;
 use crate::cache::{RepoCache, file_names, top_file_names};
 use crate::error::Error;
-use crate::format::Format;
+use crate::format::{self, Format};
 use crate::model_ref::{ModelRef, RepoRef};
 use crate::select::{Selection, select};
 
@@ -35,7 +35,7 @@ impl Hub {
         match model {
             ModelRef::Starter => self.resolve_starter(),
             ModelRef::Dir(path) => in_own_folder(model, path),
-            ModelRef::File(path) => Ok(file(path.clone())),
+            ModelRef::File(path) => of_file(model, path),
             ModelRef::Repo(repo) => self.resolve_repo(repo),
         }
     }
@@ -121,6 +121,31 @@ fn in_folder(
             let weights = names.iter().copied().find(|name| name.ends_with(".safetensors"));
             let format = Format::of_dir(folder, weights);
             Ok(Located { path: folder.to_owned(), format, commit: None })
+        }
+    }
+}
+
+/// A GGUF by its first bytes, wherever it lies; any other file stands for the model of its folder.
+fn of_file(model: &ModelRef, path: &Path) -> Result<Located, Error> {
+    let start = format::start(path);
+    if format::is_gguf(&start) {
+        return Ok(file(path.to_owned()));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let start = format!("\"{}\"", start.escape_ascii());
+    match in_own_folder(model, folder) {
+        Ok(located) if located.path == folder => Ok(located),
+        // A file beside a GGUF is not a part of it.
+        Ok(other) => {
+            let found = vec![other.path.display().to_string()];
+            let folder = Box::new(Error::NoWeights { model: folder.display().to_string(), found });
+            Err(Error::NotAModelFile { path: path.to_owned(), start, folder })
+        }
+        Err(error) => {
+            Err(Error::NotAModelFile { path: path.to_owned(), start, folder: Box::new(error) })
         }
     }
 }

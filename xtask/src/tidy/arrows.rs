@@ -38,6 +38,7 @@ const TABLE: &[Row] = &[
         may_use: &["russet-decoder", "russet-kernels", "russet-tensor"],
         tests_may_use: &["russet-device-cpu", "russet-weights", "russet-tokenizer"],
     },
+    row("russet-backends", &["russet-weights"]),
     row("russet-bench", &["russet-decoder", "russet-kernels"]),
     Row {
         package: "russet-server",
@@ -50,6 +51,7 @@ const TABLE: &[Row] = &[
         &[
             "russet-server",
             "russet-engine",
+            "russet-backends",
             "russet-hub",
             "russet-bench",
             "russet-device-cpu",

@@ -1,5 +1,7 @@
 //! `info`: what a model is and what it needs.
 
+mod backends;
+
 use anyhow::Result;
 use indicatif::{BinaryBytes, HumanCount};
 use russet_decoder::{Mixer, ModelSpec, Reach};
@@ -13,6 +15,9 @@ use crate::{console, matrices};
 
 /// Prints what the headers tell, without loading the weights.
 pub(crate) fn info(hub: &Hub, settings: &InfoSettings) -> Result<()> {
+    if settings.backends {
+        return backends::show(hub, settings);
+    }
     let opened = opened::open(hub, &settings.model)?;
     let spec = russet_decoder::spec(&opened.checkpoint)?;
     let report = Report::new(&opened, &spec)?;

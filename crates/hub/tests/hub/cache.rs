@@ -133,6 +133,30 @@ fn directories_and_files_are_found_where_they_are() {
     assert!(matches!(error, Error::NotOurs { .. }), "{error}");
 }
 
+#[test]
+fn any_file_of_a_folder_stands_for_its_model() {
+    let dir = TempDir::new().unwrap();
+    let (_home, hub) = empty();
+    let at = |name: &str| dir.path().join(name);
+    for (name, text) in [("config.json", "{}"), ("notes.txt", "x"), ("weights.bin", "GGUF\x03")] {
+        fs::write(at(name), text).unwrap();
+    }
+    let find = |name: &str| hub.resolve(&ModelRef::File(at(name)));
+    // By its first bytes, whatever its name.
+    assert_eq!(find("weights.bin").unwrap().path, at("weights.bin"));
+    assert_eq!(find("weights.bin").unwrap().format, Format::Gguf);
+    let error = find("config.json").unwrap_err().to_string();
+    assert!(error.contains("it begins with \"{}\"") && error.contains("notes.txt"), "{error}");
+    fs::write(at("model.safetensors"), "").unwrap();
+    for name in ["config.json", "model.safetensors", "notes.txt"] {
+        assert_eq!(find(name).unwrap().path, dir.path());
+    }
+    fs::remove_file(at("model.safetensors")).unwrap();
+    fs::write(at("a.gguf"), "GGUF").unwrap();
+    let error = find("notes.txt").unwrap_err().to_string();
+    assert!(error.contains("a.gguf"), "a file beside a GGUF is not a part of it: {error}");
+}
+
 /// As `hf download` leaves it when it is interrupted: the command line then pulls the rest.
 #[test]
 fn a_split_gguf_without_all_its_files_is_incomplete() {

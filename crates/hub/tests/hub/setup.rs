@@ -29,6 +29,7 @@ impl Setup {
 
     pub(crate) fn with(change: impl FnOnce(&mut HubConfig)) -> Self {
         let weights = weights();
+        let gguf = [b"GGUF", &weights[5..]].concat();
         let server = FakeHub::start(&[
             ("README.md", b"read me"),
             ("config.json", b"{\"model_type\": \"llama\"}"),
@@ -36,7 +37,7 @@ impl Setup {
             ("sub/vocab.txt", b"a\nb\n"),
             ("tokenizer.json", b"{}"),
             (GGUF, &weights[..500_000]),
-            ("x-Q8_0.gguf", &weights[1..]),
+            ("x-Q8_0.gguf", &gguf),
         ]);
         let dir = TempDir::new().unwrap();
         let mut config = config(&dir, &server);
