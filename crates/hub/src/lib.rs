@@ -1,7 +1,8 @@
 //! Where models come from: references, caches on disk, and downloads.
 //!
-//! This crate is the only one that opens connections to other machines, and it blocks: call it
-//! from a thread of its own. It reads no environment variable; [`HubConfig`] carries every setting.
+//! Besides the load generator, this crate is the only one that opens connections to other machines,
+//! and it blocks: call it from a thread of its own. It reads no environment variable; [`HubConfig`]
+//! carries every setting.
 //!
 //! Start reading at [`ModelRef`] (what a user types), then `pull.rs` (one download from the hub's
 //! answer to a linked snapshot) and `fetch.rs` (one file: resume, verify, publish). The starter
