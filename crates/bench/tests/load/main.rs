@@ -4,3 +4,4 @@
 mod answers;
 mod fake_server;
 mod faults;
+mod levels;
