@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics fails")]
 
 mod answers;
+mod comparisons;
 mod fake_server;
 mod faults;
 mod levels;
