@@ -65,7 +65,7 @@ pub struct Failure {
     pub fault: Fault,
     /// How long after it was due.
     pub after: Duration,
-    /// Chunks with text that had come by then.
+    /// Chunks with text that had come by then; not counted, and 0, where it was cancelled.
     pub num_chunks: usize,
 }
 

@@ -1,6 +1,7 @@
 //! An HTTP/1.1 server that writes what it is told, byte for byte, and when.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use russet_bench::load::{Arm, Ask, Client, OutputLen};
 use serde_json::{Value, json};
@@ -203,9 +204,13 @@ pub(crate) fn ask(text: &str) -> Ask {
     Ask { messages, output: OutputLen::AtMost(16.try_into().unwrap()) }
 }
 
-/// Returns once the condition holds.
+/// Returns once the condition holds; panics if it never does.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    for _ in 0..20_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    panic!("what the test waits for did not happen");
 }
