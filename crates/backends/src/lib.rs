@@ -10,6 +10,8 @@ mod elect;
 mod fit;
 mod identity;
 mod install;
+#[cfg(unix)]
+pub mod process;
 
 pub use backend::{Backend, UnknownBackend};
 pub use capabilities::{Capabilities, Feature};

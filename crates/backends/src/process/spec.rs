@@ -1,0 +1,89 @@
+//! What is to be run, and how patiently.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use super::Guard;
+use crate::Launcher;
+
+/// A program to keep running.
+pub struct Spec {
+    /// What stands between Russet and the program.
+    pub guard: Guard,
+    /// The program.
+    pub launcher: Launcher,
+    /// Its further arguments, given the port on 127.0.0.1 where it has to listen. Called again for
+    /// every start, as each gets another port. They are shown in errors and logs.
+    pub arguments: Box<dyn Fn(u16) -> Vec<OsString> + Send>,
+    /// After so many starts in a row without becoming ready it is given up. The first start of all
+    /// is never repeated.
+    pub max_failed_starts: u32,
+    /// How long everything may take.
+    pub timing: Timing,
+}
+
+impl Spec {
+    /// With five starts and the usual times.
+    pub fn new(
+        guard: Guard,
+        launcher: Launcher,
+        arguments: impl Fn(u16) -> Vec<OsString> + Send + 'static,
+    ) -> Self {
+        let timing = Timing::default();
+        Self { guard, launcher, arguments: Box::new(arguments), max_failed_starts: 5, timing }
+    }
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spec")
+            .field("guard", &self.guard)
+            .field("launcher", &self.launcher)
+            .field("max_failed_starts", &self.max_failed_starts)
+            .field("timing", &self.timing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long everything may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// From the start of the program until it is ready.
+    pub start_timeout: Duration,
+    /// Between the first two looks at its health; each further pause is twice as long.
+    pub poll_first: Duration,
+    /// The longest pause between two looks at its health.
+    pub poll_max: Duration,
+    /// For the answer to one look.
+    pub poll_timeout: Duration,
+    /// From the request to end (SIGTERM) until it is ended (SIGKILL).
+    pub stop_grace: Duration,
+    /// Before the first restart; each further pause is twice as long.
+    pub restart_first: Duration,
+    /// The longest pause before a restart.
+    pub restart_max: Duration,
+    /// What was ready for so long starts again with the shortest pause.
+    pub stable_after: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            // A large model on a slow disk takes minutes.
+            start_timeout: Duration::from_secs(600),
+            poll_first: Duration::from_millis(50),
+            poll_max: Duration::from_secs(1),
+            poll_timeout: Duration::from_secs(1),
+            stop_grace: Duration::from_secs(10),
+            restart_first: Duration::from_millis(500),
+            restart_max: Duration::from_secs(30),
+            stable_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The pause after one of length `now`.
+pub(super) fn doubled(now: Duration, max: Duration) -> Duration {
+    now.saturating_mul(2).min(max)
+}
