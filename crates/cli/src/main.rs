@@ -16,6 +16,8 @@ mod vocab;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+#[cfg(unix)]
+use russet_backends::process::guard;
 use russet_hub::Hub;
 use tracing_subscriber::EnvFilter;
 
@@ -47,6 +49,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Perplexity(settings) => perplexity::perplexity(&hub, settings),
         Command::Bench(BenchCommand::Model(settings)) => bench::model(&hub, settings),
         Command::Doctor => Ok(doctor::doctor(&hub)?),
+        #[cfg(unix)]
+        Command::Guard { arguments } => Err(guard::run(arguments).into()),
     }
 }
 

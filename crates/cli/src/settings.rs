@@ -9,6 +9,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+#[cfg(unix)]
+use russet_backends::process::guard;
 use russet_hub::{HubConfig, ModelRef, Network, Token};
 use russet_kernels::Isa;
 use serde::Serialize;
@@ -74,6 +76,14 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Check this machine: CPU, memory, caches, pip, hub
     Doctor,
+    /// Run a program that ends with its parent
+    #[cfg(unix)]
+    #[command(name = guard::SUBCOMMAND, hide = true)]
+    Guard {
+        /// See `guard::run`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Where models are kept and fetched from.

@@ -83,7 +83,8 @@ mod serve {
     /// A process that does not mind SIGTERM and writes its process id into a file.
     fn start_child(file: &Path) {
         let script = "trap '' TERM; echo $$ > \"$0\"; exec sleep 120";
-        Command::new("sh").args(["-c", script]).arg(file).spawn().unwrap();
+        let mut child = Command::new("sh").args(["-c", script]).arg(file).spawn().unwrap();
+        std::thread::spawn(move || child.wait());
         while !fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n')) {
             sleep(Duration::from_millis(5));
         }
