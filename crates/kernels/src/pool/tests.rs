@@ -1,3 +1,5 @@
+//! What the pool promises, with few and with many threads.
+
 use super::*;
 
 fn pool(threads: usize) -> Pool {
