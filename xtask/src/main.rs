@@ -3,6 +3,7 @@
 //! Start reading at [`tidy::RULES`], the list of rules the source tree is held to.
 #![forbid(unsafe_code)]
 
+mod e2e;
 mod error;
 mod peers;
 mod steps;
@@ -41,6 +42,8 @@ enum Command {
     },
     /// Compare real models with their recorded greedy tokens (fetches 850 MB once).
     Goldens,
+    /// Serve the starter with `llama-server` and `mlx_lm.server` (builds llama.cpp once).
+    E2eBackends,
     /// Write the model `synth-1b`, random weights as MLX and GGUF (2 GB).
     Synth(synth::Options),
     /// Time Russet and other engines in turn and compare the ratios with the targets.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Test { cargo_args } => steps::test(&root, &cargo_args),
         Command::Aarch64 { cargo_args } => steps::aarch64(&root, &cargo_args),
         Command::Goldens => steps::goldens(&root),
+        Command::E2eBackends => e2e::backends(&root),
         Command::Synth(options) => synth::run(&root, &options),
         Command::BenchPeers(options) => peers::run(&root, &options),
         Command::Ci => steps::ci(&root),

@@ -114,12 +114,12 @@ fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Error> {
     run(Command::new(program()).args(arguments).current_dir(root), command)
 }
 
-fn program() -> OsString {
+pub(crate) fn program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Runs `process`, which errors call `command`.
-fn run(process: &mut Command, command: String) -> Result<(), Error> {
+pub(crate) fn run(process: &mut Command, command: String) -> Result<(), Error> {
     match process.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::Failed { command, status }),

@@ -127,6 +127,14 @@ const REMOTE: Capabilities = Capabilities {
 };
 
 impl Backend {
+    /// Members of a request that would have its program load something else than the model.
+    pub(crate) fn refused_members(self) -> &'static [&'static str] {
+        match self {
+            Self::MlxLm => &["adapters", "draft_model"],
+            Self::Native | Self::Llama | Self::Remote => &[],
+        }
+    }
+
     /// What it can do.
     pub fn capabilities(self) -> &'static Capabilities {
         match self {

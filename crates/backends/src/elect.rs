@@ -1,6 +1,8 @@
 //! Which backend serves a model: what the model and the user need, met by what each backend can do
 //! and what is installed.
 
+use std::fmt;
+
 use russet_weights::Format;
 
 use crate::{Backend, Feature, Installed, NotFound, TooBig};
@@ -81,9 +83,8 @@ pub fn elect(
     forced: Option<Backend>,
 ) -> Election {
     let candidate = |backend: Backend| {
-        let mut refusals = Vec::new();
-        refusals.extend(model_refusal(backend, model));
-        refusals.extend(demands.iter().filter_map(|demand| feature_refusal(backend, demand)));
+        let mut refusals = Vec::from_iter(model_refusal(backend, model));
+        refusals.extend(Candidate::for_demands(backend, demands).refusals);
         refusals.extend(presence_refusal(backend, installed));
         // What cannot be started needs no word on its size.
         if refusals.is_empty() && matches!(backend, Backend::Llama | Backend::MlxLm) {
@@ -118,13 +119,10 @@ fn feature_refusal(backend: Backend, demand: &Demand) -> Option<Refusal> {
 }
 
 fn presence_refusal(backend: Backend, installed: &Installed) -> Option<Refusal> {
-    let program = match backend {
-        Backend::Native => return None,
-        Backend::Remote => return Some(Refusal::NoUrl),
-        Backend::Llama => &installed.llama_server,
-        Backend::MlxLm => &installed.mlx_server,
-    };
-    program.as_ref().err().cloned().map(Refusal::NotInstalled)
+    if backend == Backend::Remote {
+        return installed.remote_url.is_none().then_some(Refusal::NoUrl);
+    }
+    installed.program(backend)?.as_ref().err().cloned().map(Refusal::NotInstalled)
 }
 
 impl Election {
@@ -136,7 +134,34 @@ impl Election {
     }
 }
 
+impl fmt::Display for Election {
+    /// Why nobody was elected.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forced = |candidate: &&Candidate| Some(candidate.backend) == self.forced;
+        if let Some(candidate) = self.candidates.iter().find(forced) {
+            return candidate.fmt(f);
+        }
+        f.write_str("no backend can")?;
+        self.candidates.iter().try_for_each(|candidate| {
+            write!(f, "\n  {}: {}", candidate.backend, candidate.reasons().join("; "))
+        })
+    }
+}
+
+impl fmt::Display for Candidate {
+    /// Why it was not elected.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot: {}", self.backend, self.reasons().join("; "))
+    }
+}
+
 impl Candidate {
+    /// A backend and which of the demands it cannot honour.
+    pub fn for_demands(backend: Backend, demands: &[Demand]) -> Self {
+        let refusals = demands.iter().filter_map(|demand| feature_refusal(backend, demand));
+        Self { backend, refusals: refusals.collect() }
+    }
+
     /// What speaks against it, for people; empty if nothing does.
     pub fn reasons(&self) -> Vec<String> {
         self.refusals.iter().map(|refusal| self.reason(refusal)).collect()
@@ -171,7 +196,7 @@ mod tests {
     }
 
     fn all_installed() -> Installed {
-        Installed { llama_server: launcher(), mlx_server: launcher() }
+        Installed { llama_server: launcher(), mlx_server: launcher(), remote_url: None }
     }
 
     fn model(format: Format) -> Model {
@@ -223,7 +248,8 @@ mod tests {
     #[test]
     fn nothing_is_taken_in_place_of_the_one_that_is_forced() {
         let nothing = || Err(NotFound { tried: vec!["here".to_owned(), "there".to_owned()] });
-        let installed = Installed { llama_server: nothing(), mlx_server: nothing() };
+        let (llama_server, mlx_server) = (nothing(), nothing());
+        let installed = Installed { llama_server, mlx_server, remote_url: None };
         let forced = Some(Backend::Llama);
         let election = elect(&model(Format::Gguf), &[], &installed, forced);
         assert_eq!(election.elected(), None);

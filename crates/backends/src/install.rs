@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::Backend;
+
 /// Where to look.
 #[derive(Debug, Clone, Default)]
 pub struct Programs {
@@ -14,6 +16,8 @@ pub struct Programs {
     pub llama_server: Option<PathBuf>,
     /// The `mlx_lm.server` to take, and no other.
     pub mlx_server: Option<PathBuf>,
+    /// The URL of a server somewhere else.
+    pub remote_url: Option<String>,
 }
 
 /// How a program is started: itself and its first arguments.
@@ -40,6 +44,8 @@ pub struct Installed {
     pub llama_server: Result<Launcher, NotFound>,
     /// `mlx_lm.server`.
     pub mlx_server: Result<Launcher, NotFound>,
+    /// The URL of a server somewhere else, if one is named.
+    pub remote_url: Option<String>,
 }
 
 impl fmt::Display for Launcher {
@@ -49,10 +55,25 @@ impl fmt::Display for Launcher {
     }
 }
 
+impl Installed {
+    /// The program of a backend that has one.
+    pub fn program(&self, backend: Backend) -> Option<&Result<Launcher, NotFound>> {
+        match backend {
+            Backend::Llama => Some(&self.llama_server),
+            Backend::MlxLm => Some(&self.mlx_server),
+            Backend::Native | Backend::Remote => None,
+        }
+    }
+}
+
 impl Programs {
     /// Looks for everything. Starts a Python interpreter if there is no other `mlx_lm.server`.
     pub fn find(&self) -> Installed {
-        Installed { llama_server: self.llama_server(), mlx_server: self.mlx_server() }
+        Installed {
+            llama_server: self.llama_server(),
+            mlx_server: self.mlx_server(),
+            remote_url: self.remote_url.clone(),
+        }
     }
 
     fn llama_server(&self) -> Result<Launcher, NotFound> {

@@ -10,8 +10,10 @@ mod elect;
 mod fit;
 mod identity;
 mod install;
+mod launch;
 #[cfg(unix)]
 pub mod process;
+pub mod upstream;
 
 pub use backend::{Backend, UnknownBackend};
 pub use capabilities::{Capabilities, Feature};
@@ -19,3 +21,5 @@ pub use elect::{Candidate, Demand, Election, Model, Refusal, elect};
 pub use fit::{Fit, TooBig};
 pub use identity::ModelId;
 pub use install::{Installed, Launcher, NotFound, Programs};
+pub use launch::{Launch, MLX_MODEL_NAME};
+pub use upstream::Upstream;

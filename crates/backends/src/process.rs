@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 pub use guard::Guard;
-pub use spec::{Spec, Timing};
+pub use spec::{Health, Spec, Timing};
 pub use state::{Problem, StartFailure, State};
 
 use block_on::block_on;

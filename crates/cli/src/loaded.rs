@@ -53,7 +53,7 @@ pub(crate) fn load(
     let cache_tokens = cache_tokens(compute, &info)?;
     let settings = EngineSettings {
         max_waiting,
-        prefill_chunk: compute.kernels.prefill_chunk.get(),
+        prefill_chunk: compute.kernels.prefill_chunk().get(),
         cache_tokens,
     };
     let facts = facts(&opened.name, compute, &info, cache_tokens)?;
@@ -151,10 +151,10 @@ fn facts(
         "model": name,
         "architecture": info.architecture,
         "isa": russet_kernels::select(compute.kernels.isa)?.name(),
-        "threads": compute.threads.unwrap_or_else(machine::physical_cores),
+        "threads": compute.num_threads(),
         "context_tokens": cache_tokens,
         "weights_bytes": info.weights_bytes,
         "kv_bytes_per_token": info.kv_bytes_per_token(),
-        "settings": compute,
+        "settings": compute.effective(),
     }))
 }

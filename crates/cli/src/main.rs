@@ -4,6 +4,7 @@
 mod chat;
 mod commands;
 mod console;
+mod described;
 mod loaded;
 mod machine;
 mod matrices;

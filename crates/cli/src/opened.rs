@@ -10,8 +10,8 @@ use russet_tokenizer::Tokenizer;
 use russet_weights::{Checkpoint, Format};
 
 use crate::progress::Bar;
-use crate::settings::{ComputeSettings, KernelSettings, KvChoice, PrecisionChoice, model_ref};
-use crate::{machine, starter, vocab};
+use crate::settings::{ComputeSettings, KvChoice, PrecisionChoice, model_ref};
+use crate::{starter, vocab};
 
 /// A model whose headers are read and whose weights are not loaded yet.
 pub(crate) struct Opened {
@@ -89,32 +89,16 @@ impl Opened {
 
 /// The device's options, with what was not chosen filled in.
 pub(crate) fn cpu_options(compute: &ComputeSettings) -> CpuOptions {
-    let kv_type = match kv_choice(&compute.kernels) {
+    let kv_type = match compute.kernels.kv_type() {
         KvChoice::F32 => KvType::F32,
         KvChoice::F16 => KvType::F16,
         KvChoice::Bf16 => KvType::BF16,
     };
-    let precision = match compute.kernels.precision {
+    let precision = match compute.kernels.precision() {
         PrecisionChoice::Exact => Precision::Exact,
         PrecisionChoice::Fine => Precision::Fine,
         PrecisionChoice::Balanced => Precision::Balanced,
         PrecisionChoice::Fast => Precision::Fast,
     };
-    CpuOptions {
-        threads: compute.threads.unwrap_or_else(machine::physical_cores),
-        isa: compute.kernels.isa,
-        precision,
-        kv_type,
-    }
-}
-
-/// How keys and values are kept.
-pub(crate) fn kv_choice(settings: &KernelSettings) -> KvChoice {
-    let default = match settings.precision {
-        PrecisionChoice::Exact => KvChoice::F32,
-        PrecisionChoice::Fine => KvChoice::F16,
-        // What the CPU multiplies without widening, where it has such products.
-        PrecisionChoice::Balanced | PrecisionChoice::Fast => KvChoice::Bf16,
-    };
-    settings.kv_type.unwrap_or(default)
+    CpuOptions { threads: compute.num_threads(), isa: compute.kernels.isa, precision, kv_type }
 }

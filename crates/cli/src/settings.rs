@@ -3,20 +3,22 @@
 
 mod backend;
 mod bench;
+mod compute;
+mod serve;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(unix)]
 use russet_backends::process::guard;
 use russet_hub::{HubConfig, ModelRef, Network, Token};
-use russet_kernels::Isa;
-use serde::Serialize;
 
 pub(crate) use backend::BackendSettings;
 pub(crate) use bench::{BenchCommand, BenchModelSettings};
+pub(crate) use compute::{ComputeSettings, KernelSettings, KvChoice, PrecisionChoice, choice_name};
+pub(crate) use serve::{ListenSettings, RemoteModel, ServeSettings};
 
 const AFTER_HELP: &str = "\
 Models: a folder (MLX or Hugging Face safetensors), a .gguf file, org/repo[@revision][:QUANT]
@@ -114,72 +116,6 @@ pub(crate) struct HubSettings {
     pub(crate) verbose: u8,
 }
 
-/// How a model is computed.
-#[derive(Debug, Clone, Args, Serialize)]
-#[command(next_help_heading = "Compute")]
-pub(crate) struct ComputeSettings {
-    /// Threads that compute [default: the physical cores]
-    #[arg(short, long, env = "RUSSET_THREADS", value_name = "N", hide_env_values = true)]
-    pub(crate) threads: Option<NonZeroUsize>,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub(crate) kernels: KernelSettings,
-}
-
-/// How a model is computed, whatever the number of threads.
-#[derive(Debug, Clone, Args, Serialize)]
-#[command(next_help_heading = "Compute")]
-pub(crate) struct KernelSettings {
-    /// Instruction set: scalar, avx2, avx-vnni, avx512 or neon [default: the best there is]
-    #[arg(long, env = "RUSSET_ISA", value_name = "ISA", hide_env_values = true)]
-    #[serde(serialize_with = "as_text")]
-    pub(crate) isa: Option<Isa>,
-    /// How activations meet quantised weights
-    #[arg(
-        long,
-        env = "RUSSET_PRECISION",
-        value_name = "P",
-        default_value = "balanced",
-        hide_env_values = true
-    )]
-    pub(crate) precision: PrecisionChoice,
-    /// How keys and values are kept [default: bf16; with --precision fine f16, exact f32]
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) kv_type: Option<KvChoice>,
-    /// Longest sequence, prompt and answer together [default: the model's, as memory allows]
-    #[arg(short, long, value_name = "TOKENS")]
-    pub(crate) context: Option<NonZeroUsize>,
-    /// Most prompt tokens that one step computes
-    #[arg(long, value_name = "TOKENS", default_value = "512")]
-    pub(crate) prefill_chunk: NonZeroUsize,
-}
-
-/// How activations meet quantised weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum PrecisionChoice {
-    /// f32, as the reference implementation; slow
-    Exact,
-    /// About 15 bits: hardly distinguishable from exact
-    Fine,
-    /// 8 bits, twice that where values stand out
-    Balanced,
-    /// 8 bits, as other engines do; answers change now and then
-    Fast,
-}
-
-/// Element type of the KV cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum KvChoice {
-    /// binary32
-    F32,
-    /// binary16
-    F16,
-    /// bfloat16
-    Bf16,
-}
-
 /// Settings of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunSettings {
@@ -222,42 +158,6 @@ pub(crate) struct SamplingSettings {
     /// Make the random choices repeatable
     #[arg(long)]
     pub(crate) seed: Option<i64>,
-}
-
-/// Settings of `serve`.
-#[derive(Debug, Args)]
-pub(crate) struct ServeSettings {
-    /// The model
-    #[arg(short, long, env = "RUSSET_MODEL", default_value = "starter", hide_env_values = true)]
-    pub(crate) model: String,
-    #[command(flatten)]
-    pub(crate) listen: ListenSettings,
-    #[command(flatten)]
-    pub(crate) compute: ComputeSettings,
-}
-
-/// How the server is reached and how much it takes on.
-#[derive(Debug, Clone, Args, Serialize)]
-#[command(next_help_heading = "Server")]
-pub(crate) struct ListenSettings {
-    /// Address to listen on
-    #[arg(long, env = "RUSSET_HOST", default_value = "127.0.0.1", hide_env_values = true)]
-    pub(crate) host: String,
-    /// Port to listen on; 0 takes a free one
-    #[arg(short, long, env = "RUSSET_PORT", default_value = "8080", hide_env_values = true)]
-    pub(crate) port: u16,
-    /// Name of the model in the API, besides its own (repeatable)
-    #[arg(long, value_name = "NAME")]
-    pub(crate) alias: Vec<String>,
-    /// Host names that requests may carry, besides this machine's own (repeatable)
-    #[arg(long, value_name = "HOST")]
-    pub(crate) allow_host: Vec<String>,
-    /// Requests that may wait for their turn; more are refused with 503
-    #[arg(long, value_name = "N", default_value = "64")]
-    pub(crate) max_waiting: usize,
-    /// Seconds that running requests get to finish after a stop signal
-    #[arg(long, value_name = "SECONDS", default_value = "30")]
-    pub(crate) drain_s: u64,
 }
 
 /// Settings of `pull`.
@@ -337,10 +237,8 @@ impl HubSettings {
             config.endpoint = endpoint.trim_end_matches('/').into();
         }
         config.token = token(&hf_home);
-        config.proxy =
-            ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find_map(variable);
-        let no_proxy = ["NO_PROXY", "no_proxy"].into_iter().find_map(variable).unwrap_or_default();
-        config.no_proxy = no_proxy.split(',').map(str::to_owned).collect();
+        config.proxy = proxy();
+        config.no_proxy = no_proxy().split(',').map(str::to_owned).collect();
         if self.offline {
             config.network = Network::Offline;
         }
@@ -353,6 +251,16 @@ fn token(hf_home: &Path) -> Option<Token> {
     let from_file = || std::fs::read_to_string(hf_home.join("token")).ok();
     let text = variable("HF_TOKEN").or_else(from_file)?;
     (!text.trim().is_empty()).then(|| Token::new(&text))
+}
+
+/// Where connections to other machines go first.
+fn proxy() -> Option<String> {
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find_map(variable)
+}
+
+/// The hosts that are exempt, separated by commas.
+fn no_proxy() -> String {
+    ["NO_PROXY", "no_proxy"].into_iter().find_map(variable).unwrap_or_default()
 }
 
 /// An environment variable that is set to something.
@@ -386,11 +294,4 @@ pub(crate) fn no_color() -> bool {
 /// Parses a model reference.
 pub(crate) fn model_ref(text: &str) -> anyhow::Result<ModelRef> {
     Ok(text.parse()?)
-}
-
-fn as_text<T: ToString, S: serde::Serializer>(
-    value: &Option<T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    value.as_ref().map(T::to_string).serialize(serializer)
 }

@@ -1,5 +1,7 @@
 //! The body of every answer that is not a success.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// An error.
@@ -16,9 +18,9 @@ pub struct ErrorDetail {
     pub message: String,
     /// The kind: `invalid_request_error`, `server_error` …
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The field of the request that is wrong.
     pub param: Option<String>,
     /// For programs.
-    pub code: Option<&'static str>,
+    pub code: Option<Cow<'static, str>>,
 }

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 /// The models that are served.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ModelList {
+pub struct ModelList<M> {
     /// `list`
     pub object: &'static str,
     /// The models.
-    pub data: Vec<Model>,
+    pub data: Vec<M>,
 }
 
 /// A model that is served.
@@ -22,6 +22,7 @@ pub struct Model {
     pub created: u64,
     /// `russet`
     pub owned_by: &'static str,
-    /// Tokens of prompt and answer together (vLLM's name, which routers read).
-    pub max_model_len: usize,
+    /// Tokens of prompt and answer together, if known (vLLM's name, which routers read).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_model_len: Option<usize>,
 }

@@ -6,11 +6,13 @@ mod completion;
 mod controls;
 mod unsupported;
 
+use std::sync::Arc;
+
 use russet_engine::{Request, SamplingParams, StopRule, TokenId};
 
 use self::controls::Controls;
-use crate::ServerState;
 use crate::error::ApiError;
+use crate::{EngineModel, ServerState};
 
 /// A request that can be run.
 #[derive(Debug)]
@@ -67,29 +69,31 @@ pub(crate) struct PlannedPrompt {
 
 /// A request body that asks for text.
 pub(crate) trait Admissible: Send + 'static {
-    /// Checks it and turns it into engine requests.
-    fn admit(self, state: &ServerState) -> Result<Admitted, ApiError>;
+    /// Checks it and turns it into engine requests, `max_choices` at most.
+    fn admit(self, model: &EngineModel, max_choices: usize) -> Result<Admitted, ApiError>;
 }
 
 /// Templates, tokenises and checks a request, beside the threads that serve connections: a long
 /// prompt takes a while.
 pub(crate) async fn admit(
     state: &ServerState,
+    model: &Arc<EngineModel>,
     request: impl Admissible,
 ) -> Result<Admitted, ApiError> {
-    let state = state.clone();
-    let admitted = tokio::task::spawn_blocking(move || request.admit(&state)).await;
+    let max_choices = state.max_choices(model);
+    let model = model.clone();
+    let admitted = tokio::task::spawn_blocking(move || request.admit(&model, max_choices)).await;
     admitted.unwrap_or(Err(ApiError::Internal))
 }
 
 /// `controls.num_choices` engine requests for each prompt.
 fn plan(
-    state: &ServerState,
+    model: &EngineModel,
     prompts: Vec<PlannedPrompt>,
     controls: Controls,
     place: TextPlace,
 ) -> Result<Admitted, ApiError> {
-    let context_len = state.handle().limits().context_len;
+    let context_len = model.handle.limits().context_len;
     let mut choices = Vec::new();
     for prompt in prompts {
         let max_tokens = controls.max_tokens(prompt.tokens.len(), context_len)?;
@@ -98,10 +102,10 @@ fn plan(
                 prompt: prompt.tokens.clone(),
                 max_tokens,
                 sampling: nth_choice(&controls.sampling, of_prompt),
-                stop: stop_rule(state, &controls),
+                stop: stop_rule(model, &controls),
                 logprobs: controls.logprobs,
             };
-            state.handle().check(&request)?;
+            model.handle.check(&request)?;
             choices.push(PlannedChoice { request, echo: prompt.echo.clone(), of_prompt });
         }
     }
@@ -114,10 +118,10 @@ fn nth_choice(sampling: &SamplingParams, n: usize) -> SamplingParams {
     SamplingParams { seed: sampling.seed.map(|seed| seed.wrapping_add(n)), ..sampling.clone() }
 }
 
-fn stop_rule(state: &ServerState, controls: &Controls) -> StopRule {
+fn stop_rule(model: &EngineModel, controls: &Controls) -> StopRule {
     if controls.ignore_eos {
         return StopRule::Never;
     }
-    let stop = state.model().stop_tokens.clone();
+    let stop = model.stop_tokens.clone();
     StopRule::Tokens { stop, min_tokens: controls.min_tokens }
 }

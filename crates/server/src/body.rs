@@ -5,16 +5,42 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::ServerState;
 use crate::error::ApiError;
 
-/// A parsed JSON body.
+/// A body that says of itself that it is JSON, and is text.
 #[derive(Debug)]
-pub(crate) struct JsonBody<T>(pub(crate) T);
+pub(crate) struct JsonText(String);
 
-impl<T: DeserializeOwned> FromRequest<ServerState> for JsonBody<T> {
+impl JsonText {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The model that it names.
+    pub(crate) fn model(&self) -> Result<Option<String>, ApiError> {
+        #[derive(Deserialize)]
+        struct Named {
+            model: Option<String>,
+        }
+        Ok(self.parse::<Named>()?.model)
+    }
+
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let mut json = serde_json::Deserializer::from_str(&self.0);
+        let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            ApiError::Json { param: (path != ".").then_some(path), source: error.into_inner() }
+        })?;
+        json.end().map_err(|source| ApiError::Json { param: None, source })?;
+        Ok(parsed)
+    }
+}
+
+impl FromRequest<ServerState> for JsonText {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ServerState) -> Result<Self, ApiError> {
@@ -25,7 +51,9 @@ impl<T: DeserializeOwned> FromRequest<ServerState> for JsonBody<T> {
         let body = tokio::time::timeout(settings.body_timeout, read)
             .await
             .map_err(|_| ApiError::BodyTimeout { limit_ms: settings.body_timeout.as_millis() })??;
-        parse(&body).map(Self)
+        let text = String::from_utf8(body.into())
+            .map_err(|error| ApiError::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
+        Ok(Self(text))
     }
 }
 
@@ -52,16 +80,4 @@ async fn read(mut body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
         }
         Err(_) => Err(ApiError::BodyRead),
     }
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        ApiError::Json { param: (path != ".").then_some(path), source: error.into_inner() }
-    })?;
-    json.end().map_err(|source| ApiError::Json { param: None, source })?;
-    Ok(parsed)
 }

@@ -1,11 +1,16 @@
 //! Everything that is answered with an error, and the only mapping to status codes.
 
+mod refusal;
+
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use russet_backends::upstream::{Fault, RequestError};
 use russet_engine::{SequenceError, SubmitError};
 use russet_protocol::{ErrorBody, ErrorDetail};
 use russet_tokenizer::TemplateError;
+
+pub(crate) use refusal::Refusal;
 
 /// Why a request has no answer, or why its answer breaks off.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +34,10 @@ pub(crate) enum ApiError {
     #[error("the body is not a valid request: {source}")]
     Json { param: Option<String>, source: serde_json::Error },
 
-    #[error("the model `{found}` does not exist here; this server has `{served}`")]
-    UnknownModel { found: String, served: String },
+    #[error("the model `{found}` does not exist here; this server has {}", quoted(served))]
+    UnknownModel { found: String, served: Vec<String> },
+    #[error("`model` is missing; this server passes it on to another one")]
+    NoModelNamed,
     #[error("`{found}` is not a field of this request; it has OpenAI's fields and {extensions}")]
     UnknownField { found: String, extensions: &'static str },
     #[error("`{param}` is not supported yet")]
@@ -63,6 +70,27 @@ pub(crate) enum ApiError {
     Sequence(#[from] SequenceError),
     #[error("the server failed while preparing the request")]
     Internal,
+
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error("{error}")]
+    RefusedMember { param: &'static str, error: RequestError },
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Json(source) => Self::Json { param: None, source },
+            RequestError::Member(param) => Self::RefusedMember { param, error },
+        }
+    }
+}
+
+/// `a`, `b`
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// `type` of faults of the request.
@@ -75,14 +103,17 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 impl ApiError {
     /// The body, also for an error inside a stream.
     pub(crate) fn body(&self) -> ErrorBody {
-        let status = self.status();
-        let kind = match status {
-            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
-            status if status.is_server_error() => SERVER,
-            _ => INVALID,
-        };
-        let (param, code) = (self.param(), self.code());
+        if let Self::Refused(refusal) = self {
+            return ErrorBody { error: refusal.detail().clone() };
+        }
+        let (kind, param) = (kind_of(self.status()).into(), self.param());
+        let code = self.code().map(Into::into);
         ErrorBody { error: ErrorDetail { message: self.to_string(), kind, param, code } }
+    }
+
+    /// The body as the data of an event.
+    pub(crate) fn event_data(&self) -> String {
+        serde_json::to_string(&self.body()).expect("an error body has string keys only")
     }
 
     fn status(&self) -> StatusCode {
@@ -106,7 +137,11 @@ impl ApiError {
             | Self::NoTemplate
             | Self::Template(_)
             | Self::Tokenizer(_)
+            | Self::NoModelNamed
+            | Self::RefusedMember { .. }
             | Self::PromptTooLong { .. } => StatusCode::BAD_REQUEST,
+            Self::Refused(refusal) => refusal.status(),
+            Self::Fault(fault) => fault_status(fault),
             Self::Submit(error) => submit_status(error),
             Self::Sequence(SequenceError::Aborted) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Sequence(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -116,7 +151,8 @@ impl ApiError {
     fn param(&self) -> Option<String> {
         let param = match self {
             Self::Json { param, .. } => return param.clone(),
-            Self::UnknownModel { .. } => "model",
+            Self::UnknownModel { .. } | Self::NoModelNamed => "model",
+            Self::RefusedMember { param, .. } => param,
             Self::UnknownField { found, .. } => found,
             Self::Unsupported { param } | Self::Value { param, .. } | Self::Needs { param, .. } => {
                 param
@@ -145,8 +181,28 @@ impl ApiError {
                 Some("shutting_down")
             }
             Self::UnknownField { .. } => Some("unknown_parameter"),
+            Self::Fault(_) => Some("backend_failed"),
             Self::Unsupported { .. } => Some("unsupported_parameter"),
             _ => None,
+        }
+    }
+}
+
+/// The `type` of an error.
+fn kind_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_server_error() => SERVER,
+        _ => INVALID,
+    }
+}
+
+fn fault_status(fault: &Fault) -> StatusCode {
+    match fault {
+        Fault::NotReady { .. } | Fault::Gone { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::Silent { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Fault::Unreachable { .. } | Fault::Broken { .. } | Fault::Malformed { .. } => {
+            StatusCode::BAD_GATEWAY
         }
     }
 }
@@ -172,7 +228,9 @@ impl IntoResponse for ApiError {
         }
         let mut response = (status, Json(self.body())).into_response();
         let retry = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
-        if retry.contains(&status) {
+        if let Self::Refused(refusal) = &self {
+            response.headers_mut().extend(refusal.headers().clone());
+        } else if retry.contains(&status) {
             let after = HeaderValue::from(RETRY_AFTER_SECONDS);
             response.headers_mut().insert(header::RETRY_AFTER, after);
         }

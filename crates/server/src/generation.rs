@@ -10,7 +10,7 @@ use russet_engine::{Event, Events, SequenceError, Token, TokenId, TokenLogprobs}
 use russet_protocol::{FinishReason, LikelyToken, TokenLogprob, Usage};
 use russet_tokenizer::{SkipSpecial, TextStart, Tokenizer};
 
-use crate::ServerState;
+use crate::EngineModel;
 use crate::admit::{Admitted, PlannedChoice, TextPlace};
 use crate::error::ApiError;
 use crate::text::{Piece, Progress, StopText};
@@ -51,14 +51,14 @@ struct Choice {
 
 impl Generation {
     /// Sends all choices to the engine, or none.
-    pub(crate) fn start(state: &ServerState, admitted: Admitted) -> Result<Self, ApiError> {
+    pub(crate) fn start(model: &EngineModel, admitted: Admitted) -> Result<Self, ApiError> {
         let Admitted { choices, stop, place, delivery: _ } = admitted;
         let mut usage = Usage::default();
         let start = |planned: PlannedChoice| {
             if planned.of_prompt == 0 {
                 usage.prompt_tokens += planned.request.prompt.len();
             }
-            Choice::start(state, planned, stop.clone(), place)
+            Choice::start(model, planned, stop.clone(), place)
         };
         let choices = choices.into_iter().map(start).collect::<Result<_, ApiError>>()?;
         usage.total_tokens = usage.prompt_tokens;
@@ -166,18 +166,18 @@ impl Stream for Generation {
 
 impl Choice {
     fn start(
-        state: &ServerState,
+        model: &EngineModel,
         planned: PlannedChoice,
         stop: Vec<String>,
         place: TextPlace,
     ) -> Result<Self, ApiError> {
-        let tokenizer = state.model().tokenizer.clone();
+        let tokenizer = model.tokenizer.clone();
         let start = match place {
             TextPlace::Answer => TextStart::Beginning,
             TextPlace::AfterPrompt => TextStart::Continuation,
         };
         let text = StopText::new(tokenizer.decode_stream(SkipSpecial::Yes, start), stop);
-        let events = Some(state.handle().submit(planned.request)?);
+        let events = Some(model.handle.submit(planned.request)?);
         let (echo, of_prompt) = (planned.echo, planned.of_prompt);
         Ok(Self { events, text, tokenizer, echo, of_prompt })
     }

@@ -2,7 +2,7 @@
 //!
 //! A request's path: `routes/` parse a body, `admit.rs` makes engine requests of it or refuses it,
 //! `generation.rs` runs them and turns tokens into text, `stream.rs` sends that as it comes or as
-//! a whole. Start at [`serve`].
+//! a whole. `relay.rs` has another server answer instead. Start at [`serve`].
 #![forbid(unsafe_code)]
 
 mod admit;
@@ -10,6 +10,7 @@ mod body;
 mod error;
 mod generation;
 mod host;
+mod relay;
 mod routes;
 mod serve;
 mod settings;
@@ -21,4 +22,4 @@ mod text;
 pub use routes::router;
 pub use serve::serve;
 pub use settings::ServerSettings;
-pub use state::{ServedModel, ServerState};
+pub use state::{Catalog, EngineModel, ServedBy, ServedModel, ServerState};

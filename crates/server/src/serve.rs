@@ -89,13 +89,13 @@ fn builder(state: &ServerState) -> Builder {
 }
 
 async fn drain(state: &ServerState, graceful: GracefulShutdown) {
-    state.handle().drain();
+    state.drain();
     let mut ended = pin!(graceful.shutdown());
     if tokio::time::timeout(state.settings().drain_timeout, &mut ended).await.is_ok() {
         return;
     }
     tracing::warn!("requests still run after the time for draining; aborting them");
-    state.handle().abort_all();
+    state.abort_all();
     if tokio::time::timeout(ABORT_TIMEOUT, ended).await.is_err() {
         tracing::warn!("some connections did not end; leaving them");
     }

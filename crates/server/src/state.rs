@@ -1,11 +1,13 @@
 //! What every request handler sees.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use russet_backends::Upstream;
 use russet_engine::{Handle, SamplingParams, TokenId};
 use russet_tokenizer::{ChatTemplate, Tokenizer};
+use tokio::sync::watch;
 
 use crate::ServerSettings;
 use crate::error::ApiError;
@@ -19,6 +21,29 @@ pub struct ServedModel {
     pub aliases: Vec<String>,
     /// When it was made or loaded, in seconds since 1970.
     pub created: u64,
+    /// What computes it.
+    pub by: ServedBy,
+}
+
+/// What computes a model.
+#[derive(Debug, Clone)]
+pub enum ServedBy {
+    /// An engine in this process.
+    Engine(Arc<EngineModel>),
+    /// Another server, which knows the model by `name`.
+    Upstream {
+        /// The server.
+        upstream: Arc<Upstream>,
+        /// The model's name there.
+        name: String,
+    },
+}
+
+/// A model in this process, with its engine.
+#[derive(Debug)]
+pub struct EngineModel {
+    /// Takes requests.
+    pub handle: Handle,
     /// Its vocabulary.
     pub tokenizer: Arc<Tokenizer>,
     /// Its chat template; without one, chat requests are refused.
@@ -29,7 +54,16 @@ pub struct ServedModel {
     pub stop_tokens: Vec<TokenId>,
 }
 
-/// A model, the engine that runs it, and the limits. Cloning shares it.
+/// Everything that can be asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// The first one answers requests that name none.
+    pub models: Vec<ServedModel>,
+    /// A server that takes every other name, by that name.
+    pub rest: Option<Arc<Upstream>>,
+}
+
+/// The models and the limits. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct ServerState {
     shared: Arc<Shared>,
@@ -37,38 +71,68 @@ pub struct ServerState {
 
 #[derive(Debug)]
 struct Shared {
-    model: ServedModel,
-    handle: Handle,
+    catalog: Catalog,
     settings: ServerSettings,
+    phase: watch::Sender<Phase>,
+    /// Requests that other servers are answering.
+    num_relayed: AtomicUsize,
     /// Makes ids unique across restarts.
     id_base: u64,
     num_ids: AtomicU64,
 }
 
+/// How far the shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Accepting,
+    /// Running requests may finish.
+    Draining,
+    /// Running requests break off.
+    Aborting,
+}
+
+/// A model that a request asked for.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The name under which the answer comes: as it was asked for.
+    pub(crate) name: String,
+    pub(crate) by: ServedBy,
+}
+
 impl ServerState {
     /// Puts together what the server needs.
-    pub fn new(model: ServedModel, handle: Handle, settings: ServerSettings) -> Self {
-        let id_base = getrandom::u64().expect("the operating system gives random numbers");
-        let num_ids = AtomicU64::new(0);
-        Self { shared: Arc::new(Shared { model, handle, settings, id_base, num_ids }) }
+    pub fn new(catalog: Catalog, settings: ServerSettings) -> Self {
+        let shared = Shared {
+            catalog,
+            settings,
+            phase: watch::Sender::new(Phase::Accepting),
+            num_relayed: AtomicUsize::new(0),
+            id_base: getrandom::u64().expect("the operating system gives random numbers"),
+            num_ids: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
-    pub(crate) fn model(&self) -> &ServedModel {
-        &self.shared.model
-    }
-
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.shared.handle
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.shared.catalog
     }
 
     pub(crate) fn settings(&self) -> &ServerSettings {
         &self.shared.settings
     }
 
+    /// The engines in this process.
+    pub(crate) fn engines(&self) -> impl Iterator<Item = &EngineModel> {
+        self.catalog().models.iter().filter_map(|model| match &model.by {
+            ServedBy::Engine(engine) => Some(&**engine),
+            ServedBy::Upstream { .. } => None,
+        })
+    }
+
     /// Answers that one request may have: more than the engine takes at once would be refused
     /// however often they are asked for.
-    pub(crate) fn max_choices(&self) -> usize {
-        let limits = self.handle().limits();
+    pub(crate) fn max_choices(&self, model: &EngineModel) -> usize {
+        let limits = model.handle.limits();
         self.settings().max_choices.min(limits.max_running + limits.max_waiting)
     }
 
@@ -78,14 +142,66 @@ impl ServerState {
         format!("{prefix}-{:016x}{num:08x}", self.shared.id_base)
     }
 
-    /// The name under which a request's answer comes: as it was asked for.
-    pub(crate) fn model_name(&self, asked: Option<&str>) -> Result<String, ApiError> {
-        let model = self.model();
-        let Some(asked) = asked else { return Ok(model.id.clone()) };
-        if asked == model.id || model.aliases.iter().any(|alias| alias == asked) {
-            return Ok(asked.to_owned());
+    /// The model of a request.
+    pub(crate) fn find(&self, asked: Option<&str>) -> Result<Found, ApiError> {
+        let Catalog { models, rest } = self.catalog();
+        let found = |name: &str, by: &ServedBy| Found { name: name.to_owned(), by: by.clone() };
+        let Some(asked) = asked else {
+            let first = models.first().ok_or(ApiError::NoModelNamed)?;
+            return Ok(found(&first.id, &first.by));
+        };
+        if let Some(model) = models.iter().find(|model| model.has_name(asked)) {
+            return Ok(found(asked, &model.by));
         }
-        Err(ApiError::UnknownModel { found: asked.to_owned(), served: model.id.clone() })
+        let by = rest.clone().map(|upstream| ServedBy::Upstream { upstream, name: asked.into() });
+        by.map(|by| found(asked, &by)).ok_or_else(|| ApiError::UnknownModel {
+            found: asked.to_owned(),
+            served: models.iter().map(|model| model.id.clone()).collect(),
+        })
+    }
+
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.shared.phase.subscribe()
+    }
+
+    /// Refuses new requests.
+    pub(crate) fn drain(&self) {
+        self.shared.phase.send_replace(Phase::Draining);
+        self.engines().for_each(|engine| engine.handle.drain());
+    }
+
+    /// Breaks off running requests.
+    pub(crate) fn abort_all(&self) {
+        self.shared.phase.send_replace(Phase::Aborting);
+        self.engines().for_each(|engine| engine.handle.abort_all());
+    }
+
+    /// Counts a relayed request until the return value is dropped.
+    pub(crate) fn count_relayed(&self) -> Relayed {
+        self.shared.num_relayed.fetch_add(1, Ordering::Relaxed);
+        Relayed { state: self.clone() }
+    }
+
+    pub(crate) fn num_relayed(&self) -> usize {
+        self.shared.num_relayed.load(Ordering::Relaxed)
+    }
+}
+
+impl ServedModel {
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        name == self.id || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
+/// A request that another server is answering.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pub(crate) state: ServerState,
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        self.state.shared.num_relayed.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -14,22 +14,23 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
 use russet_protocol::FinishReason;
 
-use crate::ServerState;
 use crate::admit::{Admitted, Delivery, StreamUsage};
 use crate::error::ApiError;
 use crate::generation::{Generation, Progressed};
 use crate::shape::{Shape, WholeChoice};
 use crate::text::Piece;
+use crate::{EngineModel, ServerState};
 
 /// Starts the generation and answers as the request asked for.
 pub(crate) async fn respond(
     state: &ServerState,
+    model: &EngineModel,
     admitted: Admitted,
     shape: impl Shape,
 ) -> Result<Response, ApiError> {
     let delivery = admitted.delivery;
     let num_choices = admitted.choices.len();
-    let generation = Generation::start(state, admitted)?;
+    let generation = Generation::start(model, admitted)?;
     match delivery {
         Delivery::Stream { usage } => {
             Ok(to_sse(generation, shape, usage, state.settings().keep_alive))
@@ -48,10 +49,13 @@ fn to_sse(
     let chunks = Chunks { generation, shape, usage, ready: VecDeque::new(), ended: false };
     let events = chunks.map(|data| Ok::<_, Infallible>(Event::default().data(data)));
     let keep_alive = KeepAlive::new().interval(keep_alive);
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
-    // Proxies that buffer would hold the tokens back.
-    let no_buffering = HeaderName::from_static("x-accel-buffering");
-    response.headers_mut().insert(no_buffering, HeaderValue::from_static("no"));
+    unbuffered(Sse::new(events).keep_alive(keep_alive).into_response())
+}
+
+/// Proxies that buffer would hold the tokens back.
+pub(crate) fn unbuffered(mut response: Response) -> Response {
+    let name = HeaderName::from_static("x-accel-buffering");
+    response.headers_mut().insert(name, HeaderValue::from_static("no"));
     response
 }
 
@@ -71,8 +75,7 @@ impl<S: Shape> Chunks<S> {
                 self.ended = true;
                 let error = ApiError::from(error);
                 tracing::error!(%error, "a stream broke off");
-                let body = serde_json::to_string(&error.body());
-                self.ready.push_back(body.expect("an error body has string keys only"));
+                self.ready.push_back(error.event_data());
             }
             Some(progressed) => self.ready.extend(self.shape.chunk(progressed)),
             None => {

@@ -42,7 +42,7 @@ const TABLE: &[Row] = &[
     row("russet-bench", &["russet-decoder", "russet-kernels"]),
     Row {
         package: "russet-server",
-        may_use: &["russet-protocol", "russet-tokenizer", "russet-engine"],
+        may_use: &["russet-protocol", "russet-tokenizer", "russet-engine", "russet-backends"],
         tests_may_use: &["russet-decoder"],
     },
     // The command line names the kernels to choose an ISA.

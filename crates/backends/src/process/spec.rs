@@ -16,6 +16,8 @@ pub struct Spec {
     /// Its further arguments, given the port on 127.0.0.1 where it has to listen. Called again for
     /// every start, as each gets another port. They are shown in errors and logs.
     pub arguments: Box<dyn Fn(u16) -> Vec<OsString> + Send>,
+    /// How it says that it is ready.
+    pub health: Health,
     /// After so many starts in a row without becoming ready it is given up. The first start of all
     /// is never repeated.
     pub max_failed_starts: u32,
@@ -24,14 +26,20 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// With five starts and the usual times.
+    /// With `GET /health` that tells all, five starts and the usual times.
     pub fn new(
         guard: Guard,
         launcher: Launcher,
         arguments: impl Fn(u16) -> Vec<OsString> + Send + 'static,
     ) -> Self {
-        let timing = Timing::default();
-        Self { guard, launcher, arguments: Box::new(arguments), max_failed_starts: 5, timing }
+        Self {
+            guard,
+            launcher,
+            arguments: Box::new(arguments),
+            health: Health::Tells,
+            max_failed_starts: 5,
+            timing: Timing::default(),
+        }
     }
 }
 
@@ -40,10 +48,24 @@ impl fmt::Debug for Spec {
         f.debug_struct("Spec")
             .field("guard", &self.guard)
             .field("launcher", &self.launcher)
+            .field("health", &self.health)
             .field("max_failed_starts", &self.max_failed_starts)
             .field("timing", &self.timing)
             .finish_non_exhaustive()
     }
+}
+
+/// How a program says that it is ready: what its answer to `GET /health` means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// 200: it is ready. Anything else: it may become so.
+    Tells,
+    /// 200: it listens, and is ready when it answers this body of a `POST /v1/completions`.
+    /// 503: it has failed to load the model and will never be ready.
+    Listens {
+        /// A small request.
+        request: String,
+    },
 }
 
 /// How long everything may take.
@@ -73,7 +95,7 @@ impl Default for Timing {
             // A large model on a slow disk takes minutes.
             start_timeout: Duration::from_secs(600),
             poll_first: Duration::from_millis(50),
-            poll_max: Duration::from_secs(1),
+            poll_max: Duration::from_millis(250),
             poll_timeout: Duration::from_secs(1),
             stop_grace: Duration::from_secs(10),
             restart_first: Duration::from_millis(500),

@@ -42,6 +42,9 @@ pub enum Problem {
     /// The process did not become ready in time, and was ended.
     #[error("was not ready after {} s", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// It says that it never will be ready, and was ended.
+    #[error("cannot load the model")]
+    NotLoaded,
     /// Somebody stopped it.
     #[error("was stopped")]
     Stopped,

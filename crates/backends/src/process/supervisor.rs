@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::sync::watch;
 
-use super::health::{free_port, is_healthy};
+use super::health::{Look, Probe, free_port};
 use super::restarts::{Restart, Restarts};
 use super::running::Running;
 use super::spec::{Spec, doubled};
@@ -45,6 +45,7 @@ struct Ended {
 enum Turn {
     Ended,
     TimedOut,
+    NotLoaded,
     Stop,
 }
 
@@ -116,6 +117,7 @@ impl Supervisor {
         let (status, log) = running.reap();
         let problem = match (turn, status) {
             (Turn::TimedOut, _) => Problem::TimedOut(self.spec.timing.start_timeout),
+            (Turn::NotLoaded, _) => Problem::NotLoaded,
             (_, Ok(status)) => Problem::Ended(status),
             (_, Err(error)) => Problem::Lost(Arc::new(error)),
         };
@@ -143,13 +145,17 @@ impl Supervisor {
         let timing = self.spec.timing.clone();
         let end = Instant::now() + timing.start_timeout;
         let mut pause = timing.poll_first;
+        let mut probe = Probe::new(address, self.spec.health.clone(), timing.poll_timeout);
         loop {
             match self.next_event(Some(end.min(Instant::now() + pause))) {
                 Some(Event::Ended) => return Some(Turn::Ended),
                 Some(Event::Stop) => return Some(Turn::Stop),
-                None if is_healthy(address, timing.poll_timeout) => return None,
-                None if Instant::now() >= end => return Some(Turn::TimedOut),
-                None => pause = doubled(pause, timing.poll_max),
+                None => match probe.look() {
+                    Look::Ready => return None,
+                    Look::Failed => return Some(Turn::NotLoaded),
+                    Look::NotYet if Instant::now() >= end => return Some(Turn::TimedOut),
+                    Look::NotYet => pause = doubled(pause, timing.poll_max),
+                },
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use russet_backends::Launcher;
-use russet_backends::process::{Problem, Process, State};
+use russet_backends::process::{Health, Problem, Process, State};
 
 use crate::scene::{KINDS, Scene, eventually_gone, is_alive};
 
@@ -75,6 +75,19 @@ fn a_guard_that_is_not_there_is_an_error() {
     spec.guard.launcher.program = scene.path("missing");
     let failure = Process::start(spec).unwrap_err();
     assert!(matches!(failure.problem, Problem::NotStarted(_)), "{failure}");
+}
+
+#[test]
+fn a_program_that_says_it_never_will_be_ready_is_ended() {
+    for kind in KINDS {
+        let scene = Scene::new(*kind);
+        scene.put("loading", "1000000");
+        let mut spec = scene.spec();
+        spec.health = Health::Listens { request: "{}".to_owned() };
+        let failure = Process::start(spec).unwrap_err();
+        assert!(matches!(failure.problem, Problem::NotLoaded), "{failure}");
+        scene.pids().into_iter().for_each(eventually_gone);
+    }
 }
 
 #[test]

@@ -89,9 +89,9 @@ impl Report {
             parameters: opened.checkpoint.num_parameters(),
             cpu: machine::cpu_name(),
             isa: russet_kernels::select(kernels.isa)?.name(),
-            precision: kernels.precision,
-            kv_type: opened::kv_choice(kernels),
-            prefill_chunk: kernels.prefill_chunk,
+            precision: kernels.precision(),
+            kv_type: kernels.kv_type(),
+            prefill_chunk: kernels.prefill_chunk(),
             rows: Vec::new(),
         };
         if let Some(table) = table {
@@ -128,7 +128,7 @@ fn measured(
 ) -> Result<Settings> {
     let longest = compute.kernels.context.map_or(usize::MAX, NonZeroUsize::get);
     Ok(Settings {
-        prefill_chunk: compute.kernels.prefill_chunk,
+        prefill_chunk: compute.kernels.prefill_chunk(),
         repetitions: NonZeroUsize::try_from(usize::from(settings.repetitions))?,
         context_len: decoder.info().context_len.min(longest),
         threads: opened::cpu_options(compute).threads,

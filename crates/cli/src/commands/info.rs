@@ -9,9 +9,10 @@ use russet_hub::Hub;
 use russet_weights::Checkpoint;
 use serde::Serialize;
 
+use crate::console;
+use crate::described::{kv_bytes, packed_bytes};
 use crate::opened::{self, Opened};
 use crate::settings::InfoSettings;
-use crate::{console, matrices};
 
 /// Prints what the headers tell, without loading the weights.
 pub(crate) fn info(hub: &Hub, settings: &InfoSettings) -> Result<()> {
@@ -109,24 +110,6 @@ impl Report {
         line("KV cache", format!("{} per 1000 tokens", BinaryBytes(self.kv_bytes_per_1k_tokens)))?;
         line("kernels", self.isa.clone())
     }
-}
-
-/// What the matrices that the decoder loads take once packed; many encodings become wider.
-fn packed_bytes(checkpoint: &Checkpoint, spec: &ModelSpec) -> Result<u64> {
-    matrices::all(spec).iter().map(|matrix| matrix.packed_bytes(checkpoint)).sum()
-}
-
-/// f16 keys and values of `num_tokens`; sliding layers keep no more than their window.
-fn kv_bytes(spec: &ModelSpec, num_tokens: usize) -> u64 {
-    let layer = |layer: &russet_decoder::LayerSpec| {
-        let Mixer::Attention(attention) = &layer.mixer;
-        let kept = match attention.reach {
-            Reach::All => num_tokens,
-            Reach::Window(n) | Reach::Chunk(n) => num_tokens.min(n),
-        };
-        kept * attention.num_kv_heads * attention.head_dim * 2 * size_of::<u16>()
-    };
-    spec.layers.iter().map(layer).sum::<usize>() as u64
 }
 
 fn encodings(checkpoint: &Checkpoint) -> Vec<Encoding> {

@@ -40,7 +40,7 @@ pub(crate) fn perplexity(hub: &Hub, settings: &PerplexitySettings) -> Result<()>
     let mut exact = match settings.against_exact {
         true => {
             let mut compute = settings.compute.clone();
-            compute.kernels.precision = PrecisionChoice::Exact;
+            compute.kernels.precision = Some(PrecisionChoice::Exact);
             Some(prepare(opened.load(&compute)?, window + begin.len())?)
         }
         false => None,

@@ -1,20 +1,38 @@
 //! `serve`: the HTTP server.
 
+#[cfg(unix)]
+mod external;
+mod native;
+mod remote;
+
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
+use russet_backends::{Backend, Candidate, elect};
+use russet_engine::Engine;
 use russet_hub::Hub;
-use russet_server::{ServedModel, ServerSettings, ServerState};
-use serde_json::json;
+use russet_server::{Catalog, ServedBy, ServedModel, ServerSettings, ServerState};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
-use crate::console;
-use crate::loaded::{self, Loaded};
 use crate::settings::{ListenSettings, ServeSettings};
+use crate::{console, described};
 
-/// OpenAI's default.
-const DEFAULT_TEMPERATURE: f32 = 1.0;
+/// The model where none is named.
+const DEFAULT_MODEL: &str = "starter";
+
+/// What answers requests.
+struct Served {
+    catalog: Catalog,
+    /// The engine, if it is in this process.
+    engine: Option<Engine>,
+    /// In a few words.
+    summary: String,
+    /// For `GET /info`.
+    info: Value,
+}
 
 /// Serves until SIGTERM or Ctrl-C, then lets running requests finish. A second signal ends at once.
 pub(crate) fn serve(hub: &Hub, settings: &ServeSettings) -> Result<()> {
@@ -26,11 +44,16 @@ pub(crate) fn serve(hub: &Hub, settings: &ServeSettings) -> Result<()> {
     let listen = &settings.listen;
     // Before loading: a port in use should not cost the wait for a model.
     let listener = runtime.block_on(bind(listen))?;
-    let loaded = loaded::load(hub, &settings.model, &settings.compute, listen.max_waiting)?;
-    announce(&loaded, &listener)?;
-    let state = state(&loaded, settings);
+    let Served { catalog, engine, summary, info } = choose(hub, settings)?;
+    console::note(format_args!("{summary}"));
+    let address = listener.local_addr()?;
+    console::note(format_args!("listening on http://{address} (API at http://{address}/v1)"));
+    let state = ServerState::new(catalog.clone(), server_settings(listen, info));
     runtime.block_on(russet_server::serve(state, listener, stop_signal()))?;
-    loaded.engine.finish();
+    if let Some(engine) = engine {
+        engine.finish();
+    }
+    stop_programs(&runtime, &catalog);
     Ok(())
 }
 
@@ -41,47 +64,98 @@ async fn bind(listen: &ListenSettings) -> Result<TcpListener> {
         .with_context(|| format!("cannot listen on {}:{}", listen.host, listen.port))
 }
 
-fn announce(loaded: &Loaded, listener: &TcpListener) -> Result<()> {
-    let address = listener.local_addr()?;
-    let fact = |name: &str| loaded.facts[name].to_string();
-    console::note(format_args!(
-        "{} ({}) with {} on {} threads, context {} tokens",
-        loaded.name,
-        fact("architecture").trim_matches('"'),
-        fact("isa").trim_matches('"'),
-        fact("threads"),
-        fact("context_tokens"),
-    ));
-    console::note(format_args!("listening on http://{address} (API at http://{address}/v1)"));
-    Ok(())
+/// Elects the backend and has it ready.
+///
+/// The native backend comes first and is simply tried: what it says against a model counts in the
+/// election.
+fn choose(hub: &Hub, settings: &ServeSettings) -> Result<Served> {
+    let forced = settings.backend.backend;
+    let is_remote = match forced {
+        Some(backend) => backend == Backend::Remote,
+        None => settings.model.is_none() && settings.remote.url().is_some(),
+    };
+    let demands = settings.demands();
+    let honours = |backend| {
+        let candidate = Candidate::for_demands(backend, &demands);
+        if candidate.refusals.is_empty() { Ok(()) } else { Err(anyhow!("{candidate}")) }
+    };
+    if is_remote {
+        honours(Backend::Remote)?;
+        return remote::serve(settings);
+    }
+    let model = settings.model.as_deref().unwrap_or(DEFAULT_MODEL);
+    let is_native =
+        forced.is_none_or(|backend| backend == Backend::Native) && honours(Backend::Native).is_ok();
+    let failure = match is_native.then(|| native::serve(hub, model, settings)) {
+        Some(Ok(served)) => return Ok(served),
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    let described = match described::describe(hub, model, settings.compute.kernels.context) {
+        Ok(described) => described,
+        Err(error) => return Err(failure.unwrap_or(error)),
+    };
+    let mut programs = settings.backend.programs();
+    programs.remote_url = settings.remote.url().map(str::to_owned);
+    let installed = programs.find();
+    let election = elect(&described.model, &demands, &installed, forced);
+    match (election.elected(), failure) {
+        (Some(Backend::Native) | None, Some(failure)) if forced.is_some() => Err(failure),
+        // It reads such models, and something else is the matter.
+        (Some(Backend::Native), Some(failure)) => Err(failure),
+        (Some(Backend::Native), None) => native::serve(hub, model, settings),
+        (Some(Backend::Remote), _) => remote::serve(settings),
+        #[cfg(not(unix))]
+        (Some(backend), _) => bail!("{backend} needs Linux or macOS"),
+        #[cfg(unix)]
+        (Some(backend), failure) => {
+            let Some(Ok(program)) = installed.program(backend) else {
+                bail!("{backend} was elected without a program");
+            };
+            if let Some(failure) = failure {
+                let why = crate::message(&failure);
+                console::note(format_args!("the native backend cannot serve {model}: {why}"));
+            }
+            let chosen = external::Chosen { backend, program, model, described: &described };
+            external::serve(chosen, settings)
+        }
+        (None, _) => bail!("{model} cannot be served: {election}"),
+    }
 }
 
-fn state(loaded: &Loaded, settings: &ServeSettings) -> ServerState {
-    let listen = &settings.listen;
+/// The names of the model that the operator typed as `typed`, besides its own.
+fn aliases(typed: &str, listen: &ListenSettings) -> Vec<String> {
     let mut aliases = listen.alias.clone();
-    // What the operator typed names the model too, unless it is a place on this machine.
-    if !Path::new(&settings.model).exists() {
-        aliases.push(settings.model.clone());
+    // Places on this machine are no names.
+    if !Path::new(typed).exists() {
+        aliases.push(typed.to_owned());
     }
+    aliases
+}
+
+/// A model as clients see it.
+fn served_model(id: &str, aliases: Vec<String>, by: ServedBy) -> ServedModel {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let model = ServedModel {
-        id: loaded.name.clone(),
-        aliases,
-        created: now.map_or(0, |d| d.as_secs()),
-        tokenizer: loaded.tokenizer.clone(),
-        template: loaded.template.clone(),
-        defaults: loaded.sampling(DEFAULT_TEMPERATURE),
-        stop_tokens: loaded.stop_tokens.clone(),
-    };
-    let mut info = loaded.facts.clone();
+    ServedModel { id: id.to_owned(), aliases, created: now.map_or(0, |d| d.as_secs()), by }
+}
+
+fn server_settings(listen: &ListenSettings, mut info: Value) -> ServerSettings {
     info["server"] = json!(listen);
-    let settings = ServerSettings {
+    ServerSettings {
         drain_timeout: Duration::from_secs(listen.drain_s),
         allowed_hosts: listen.allow_host.clone(),
         info: Some(info),
         ..ServerSettings::default()
-    };
-    ServerState::new(model, loaded.engine.handle(), settings)
+    }
+}
+
+/// Waits until the programs of external backends are gone.
+fn stop_programs(runtime: &Runtime, catalog: &Catalog) {
+    for model in &catalog.models {
+        if let ServedBy::Upstream { upstream, .. } = &model.by {
+            runtime.block_on(upstream.stop());
+        }
+    }
 }
 
 /// Completes at the first signal; the second ends the process.

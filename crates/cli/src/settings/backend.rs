@@ -27,6 +27,7 @@ impl BackendSettings {
             search_path: super::search_path(),
             llama_server: self.llama_server_bin.clone(),
             mlx_server: self.mlx_server_bin.clone(),
+            remote_url: None,
         }
     }
 }

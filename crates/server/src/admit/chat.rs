@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::controls::{MaxTokens, check_num_top, raw_controls, value};
 use super::{Admissible, Admitted, PlannedPrompt, TextPlace, plan, unsupported};
-use crate::ServerState;
+use crate::EngineModel;
 use crate::error::ApiError;
 
 impl Admissible for ChatRequest {
-    fn admit(self, state: &ServerState) -> Result<Admitted, ApiError> {
+    fn admit(self, model: &EngineModel, max_choices: usize) -> Result<Admitted, ApiError> {
         unsupported::check_chat(&self)?;
         let asked = self.max_completion_tokens.or(self.max_tokens);
         let max_tokens = asked.map_or(MaxTokens::Default(usize::MAX), MaxTokens::Asked);
@@ -20,11 +20,11 @@ impl Admissible for ChatRequest {
         let kwargs = request.chat_template_kwargs;
         let messages = template_messages(request.messages)?;
         let raw = raw_controls!(request, max_tokens: max_tokens, logprobs: logprobs);
-        let controls = raw.check(&state.model().defaults)?;
-        controls.check_num_answers(1, state.max_choices())?;
-        let tokens = encode(state, &messages, kwargs.as_ref())?;
+        let controls = raw.check(&model.defaults)?;
+        controls.check_num_answers(1, max_choices)?;
+        let tokens = encode(model, &messages, kwargs.as_ref())?;
         let prompts = vec![PlannedPrompt { tokens, echo: None }];
-        plan(state, prompts, controls, TextPlace::Answer)
+        plan(model, prompts, controls, TextPlace::Answer)
     }
 }
 
@@ -41,11 +41,10 @@ fn logprobs(request: &ChatRequest) -> Result<Option<usize>, ApiError> {
 
 /// The prompt's tokens: the template writes every special token itself.
 fn encode(
-    state: &ServerState,
+    model: &EngineModel,
     messages: &Value,
     kwargs: Option<&Map<String, Value>>,
 ) -> Result<Vec<TokenId>, ApiError> {
-    let model = state.model();
     let template = model.template.as_ref().ok_or(ApiError::NoTemplate)?;
     let options = RenderOptions {
         add_generation_prompt: true,

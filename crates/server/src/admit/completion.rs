@@ -6,14 +6,14 @@ use russet_tokenizer::{AddSpecial, SkipSpecial};
 
 use super::controls::{MaxTokens, check_num_top, raw_controls, value};
 use super::{Admissible, Admitted, PlannedPrompt, TextPlace, plan, unsupported};
-use crate::ServerState;
+use crate::EngineModel;
 use crate::error::ApiError;
 
 /// Tokens to generate when a request does not say, as OpenAI has it.
 const DEFAULT_MAX_TOKENS: usize = 16;
 
 impl Admissible for CompletionRequest {
-    fn admit(self, state: &ServerState) -> Result<Admitted, ApiError> {
+    fn admit(self, model: &EngineModel, max_choices: usize) -> Result<Admitted, ApiError> {
         unsupported::check_completion(&self)?;
         check_num_top("logprobs", self.logprobs)?;
         let echo = echo(&self)?;
@@ -24,11 +24,11 @@ impl Admissible for CompletionRequest {
         let unasked = MaxTokens::Default(DEFAULT_MAX_TOKENS);
         let max_tokens = request.max_tokens.map_or(unasked, MaxTokens::Asked);
         let raw = raw_controls!(request, max_tokens: max_tokens, logprobs: request.logprobs);
-        let controls = raw.check(&state.model().defaults)?;
+        let controls = raw.check(&model.defaults)?;
         // Before the prompts are tokenised, as there may be a million of them.
-        controls.check_num_answers(num_prompts(&request.prompt), state.max_choices())?;
-        let prompts = prompts(state, request.prompt, echo)?;
-        plan(state, prompts, controls, TextPlace::AfterPrompt)
+        controls.check_num_answers(num_prompts(&request.prompt), max_choices)?;
+        let prompts = prompts(model, request.prompt, echo)?;
+        plan(model, prompts, controls, TextPlace::AfterPrompt)
     }
 }
 
@@ -56,18 +56,18 @@ fn num_prompts(prompt: &Prompt) -> usize {
 }
 
 fn prompts(
-    state: &ServerState,
+    model: &EngineModel,
     prompt: Prompt,
     echo: Echo,
 ) -> Result<Vec<PlannedPrompt>, ApiError> {
     let prompts: Vec<PlannedPrompt> = match prompt {
-        Prompt::Text(text) => vec![from_text(state, text, echo)?],
+        Prompt::Text(text) => vec![from_text(model, text, echo)?],
         Prompt::Texts(texts) => {
-            texts.into_iter().map(|text| from_text(state, text, echo)).collect::<Result<_, _>>()?
+            texts.into_iter().map(|text| from_text(model, text, echo)).collect::<Result<_, _>>()?
         }
-        Prompt::Tokens(ids) => vec![from_ids(state, ids, echo)],
+        Prompt::Tokens(ids) => vec![from_ids(model, ids, echo)],
         Prompt::TokenLists(lists) => {
-            lists.into_iter().map(|ids| from_ids(state, ids, echo)).collect()
+            lists.into_iter().map(|ids| from_ids(model, ids, echo)).collect()
         }
     };
     if prompts.is_empty() {
@@ -76,14 +76,14 @@ fn prompts(
     Ok(prompts)
 }
 
-fn from_text(state: &ServerState, text: String, echo: Echo) -> Result<PlannedPrompt, ApiError> {
-    let ids = state.model().tokenizer.encode(&text, AddSpecial::Yes)?;
+fn from_text(model: &EngineModel, text: String, echo: Echo) -> Result<PlannedPrompt, ApiError> {
+    let ids = model.tokenizer.encode(&text, AddSpecial::Yes)?;
     let tokens = ids.into_iter().map(TokenId).collect();
     Ok(PlannedPrompt { tokens, echo: (echo == Echo::Yes).then_some(text) })
 }
 
-fn from_ids(state: &ServerState, ids: Vec<u32>, echo: Echo) -> PlannedPrompt {
-    let text = || state.model().tokenizer.decode(&ids, SkipSpecial::No);
+fn from_ids(model: &EngineModel, ids: Vec<u32>, echo: Echo) -> PlannedPrompt {
+    let text = || model.tokenizer.decode(&ids, SkipSpecial::No);
     let echo = (echo == Echo::Yes).then(text);
     PlannedPrompt { tokens: ids.into_iter().map(TokenId).collect(), echo }
 }

@@ -17,7 +17,9 @@ pub(crate) use fake_model::mix;
 use fake_model::{FakeModel, Logits, hashed_logits};
 use http_body_util::BodyExt;
 use russet_engine::{Engine, EngineSettings, Load, SamplingParams, TokenId};
-use russet_server::{ServedModel, ServerSettings, ServerState, router};
+use russet_server::{
+    Catalog, EngineModel, ServedBy, ServedModel, ServerSettings, ServerState, router,
+};
 use russet_tokenizer::{AddSpecial, ChatTemplate, Tokenizer};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -80,16 +82,21 @@ impl TestServer {
         let model = Box::new(FakeModel::new(VOCAB_LEN, logits(&tokenizer, says, gate)));
         let num_steps = model.num_steps();
         let engine = Engine::start(model, engine).unwrap();
-        let served = ServedModel {
-            id: "org/tiny".to_owned(),
-            aliases: vec!["tiny".to_owned()],
-            created: 1_700_000_000,
+        let by = EngineModel {
+            handle: engine.handle(),
             tokenizer: tokenizer.clone(),
             template: Some(ChatTemplate::new(TEMPLATE).unwrap()),
             defaults: SamplingParams::greedy(),
             stop_tokens: vec![TokenId(END)],
         };
-        let state = ServerState::new(served, engine.handle(), server);
+        let served = ServedModel {
+            id: "org/tiny".to_owned(),
+            aliases: vec!["tiny".to_owned()],
+            created: 1_700_000_000,
+            by: ServedBy::Engine(Arc::new(by)),
+        };
+        let catalog = Catalog { models: vec![served], rest: None };
+        let state = ServerState::new(catalog, server);
         let bound: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let app = router(state.clone(), bound);
         Self { app, state, engine, tokenizer, num_steps }
