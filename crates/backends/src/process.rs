@@ -17,13 +17,14 @@ mod supervisor;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
 pub use guard::Guard;
-pub use spec::{Health, Spec, Timing};
+pub use spec::{Health, Spec, Timing, WhenEnded};
 pub use state::{Problem, StartFailure, State};
 
 use block_on::block_on;
@@ -38,6 +39,7 @@ use supervisor::{Event, Supervisor};
 pub struct Process {
     name: String,
     state: watch::Receiver<State>,
+    group: Arc<AtomicU32>,
     events: Sender<Event>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,11 +63,12 @@ impl Process {
         let name = spec.launcher.to_string();
         let (sender, events) = mpsc::channel();
         let (publish, state) = watch::channel(State::Starting);
-        let supervisor = Supervisor::new(spec, publish, sender.clone(), events);
+        let group = Arc::new(AtomicU32::new(0));
+        let supervisor = Supervisor::new(spec, publish, group.clone(), (sender.clone(), events));
         // The program lives no longer than the thread that starts it, so it gets one of its own.
         let thread = std::thread::Builder::new().name("russet-backend".to_owned());
         match thread.spawn(move || supervisor.run()) {
-            Ok(thread) => Ok(Self { name, state, events: sender, thread: Some(thread) }),
+            Ok(thread) => Ok(Self { name, state, group, events: sender, thread: Some(thread) }),
             Err(error) => Err(failure(&name, error)),
         }
     }
@@ -88,6 +91,12 @@ impl Process {
     /// How it is now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// The process group that the program runs in, for those who measure what it uses; none while
+    /// it does not run.
+    pub fn group(&self) -> Option<u32> {
+        Some(self.group.load(Ordering::Relaxed)).filter(|&group| group > 0)
     }
 
     /// For those who wait for changes. A reader that is late sees only the newest state.

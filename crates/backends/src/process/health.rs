@@ -22,7 +22,7 @@ pub(super) enum Look {
 pub(super) struct Probe {
     address: SocketAddr,
     health: Health,
-    /// For the answer to `GET /health`.
+    /// For the answer to a `GET`.
     timeout: Duration,
     /// The request that it has to answer.
     asked: Option<Asked>,
@@ -33,15 +33,19 @@ impl Probe {
         Self { address, health, timeout, asked: None }
     }
 
-    /// Waits for `GET /health` up to the timeout, and not at all for the answer to a request.
+    /// Waits for the answer to a `GET` up to the timeout, and not at all for that to a request.
     pub(super) fn look(&mut self) -> Look {
         if let Some(asked) = &mut self.asked {
             let Some(status) = asked.status() else { return Look::NotYet };
             self.asked = None;
             return if status == Some(200) { Look::Ready } else { Look::NotYet };
         }
-        match (get_health(self.address, self.timeout), &self.health) {
-            (Some(200), Health::Tells) => Look::Ready,
+        let path = match &self.health {
+            Health::TellsAt { path } => path,
+            Health::Tells | Health::Listens { .. } => "/health",
+        };
+        match (get_status(self.address, path, self.timeout), &self.health) {
+            (Some(200), Health::Tells | Health::TellsAt { .. }) => Look::Ready,
             (Some(200), Health::Listens { request }) => {
                 self.asked = Asked::post(self.address, self.timeout, request).ok();
                 Look::NotYet
@@ -88,16 +92,17 @@ impl Asked {
     }
 }
 
-/// The status of the answer to `GET /health`, if there is one in time.
-fn get_health(address: SocketAddr, timeout: Duration) -> Option<u16> {
-    status(&read_health(address, timeout).ok()?)
+/// The status of the answer to a `GET`, if there is one in time.
+fn get_status(address: SocketAddr, path: &str, timeout: Duration) -> Option<u16> {
+    status(&get(address, path, timeout).ok()?)
 }
 
-fn read_health(address: SocketAddr, timeout: Duration) -> io::Result<Vec<u8>> {
+fn get(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Vec<u8>> {
     let end = Instant::now() + timeout;
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_write_timeout(Some(timeout))?;
-    write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
     // Read to its end: a Python server complains in its log about connections that are cut off.
@@ -120,6 +125,15 @@ fn status(answer: &[u8]) -> Option<u16> {
     let rest = answer.strip_prefix(b"HTTP/1.")?;
     let digits = rest.strip_prefix(b"0 ").or_else(|| rest.strip_prefix(b"1 "))?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The port, if nobody listens there: whoever does would be taken for the program.
+pub(super) fn this_port(port: u16) -> io::Result<u16> {
+    let taken = |error: io::Error| {
+        io::Error::new(error.kind(), format!("port {port} of 127.0.0.1: {error}"))
+    };
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
+    Ok(port)
 }
 
 /// A port of 127.0.0.1 that nobody listens on, and not `last`: connections to a program that died
@@ -195,6 +209,24 @@ mod tests {
         assert_eq!(posts, [false, true, false, true]);
         assert!(asked[1].ends_with("\r\n\r\n{\"prompt\": 1}"), "{}", asked[1]);
         assert_eq!(looks(&[200, 500, 503], listens).0, [NotYet, Failed]);
+    }
+
+    #[test]
+    fn another_path_is_asked_if_wished() {
+        let at_models = Health::TellsAt { path: "/v1/models".to_owned() };
+        let (found, asked) = looks(&[404, 200], at_models);
+        assert_eq!(found, [Look::NotYet, Look::Ready]);
+        assert!(asked.iter().all(|text| text.starts_with("GET /v1/models HTTP/1.1\r\n")));
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let error = this_port(port).unwrap_err().to_string();
+        assert!(error.contains(&port.to_string()), "{error}");
+        drop(listener);
+        assert_eq!(this_port(port).unwrap(), port);
     }
 
     #[test]

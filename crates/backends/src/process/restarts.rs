@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Spec;
 use super::spec::doubled;
+use super::{Spec, WhenEnded};
 
 /// What happened to one program so far.
 #[derive(Debug, Default)]
@@ -41,6 +41,9 @@ impl Restarts {
         if !self.was_ready || self.failed_starts >= spec.max_failed_starts {
             return None;
         }
+        if spec.when_ended == WhenEnded::GiveUp {
+            return None;
+        }
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.last_pause = match self.in_a_row {
             1 => timing.restart_first,
@@ -70,6 +73,12 @@ mod tests {
     #[test]
     fn the_first_start_is_not_repeated() {
         assert_eq!(Restarts::default().after(None, &spec()), None);
+    }
+
+    #[test]
+    fn what_is_to_stay_ended_does() {
+        let spec = Spec { when_ended: WhenEnded::GiveUp, ..spec() };
+        assert_eq!(Restarts::default().after(NOT_LONG, &spec), None);
     }
 
     #[test]

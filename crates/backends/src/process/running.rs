@@ -27,6 +27,7 @@ impl Running {
         // One pipe for both streams keeps their lines in order.
         let (output, writer) = io::pipe()?;
         let mut command = spec.guard.command(&spec.launcher, arguments);
+        command.envs(spec.env.iter().map(|(name, value)| (name, value)));
         command.stdout(writer.try_clone()?).stderr(writer);
         let mut child = command.spawn()?;
         // The pipe ends only when nobody holds the other end.
@@ -49,6 +50,11 @@ impl Running {
                 Err(error)
             }
         }
+    }
+
+    /// The number of the process group.
+    pub(super) fn group(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal to the program, its guard and whatever it has started.

@@ -16,8 +16,14 @@ pub struct Spec {
     /// Its further arguments, given the port on 127.0.0.1 where it has to listen. Called again for
     /// every start, as each gets another port. They are shown in errors and logs.
     pub arguments: Box<dyn Fn(u16) -> Vec<OsString> + Send>,
+    /// Environment variables that it gets besides those of this process.
+    pub env: Vec<(OsString, OsString)>,
+    /// The port to give it; without one, a free one for each start.
+    pub port: Option<u16>,
     /// How it says that it is ready.
     pub health: Health,
+    /// What to do when it was ready and ends by itself.
+    pub when_ended: WhenEnded,
     /// After so many starts in a row without becoming ready it is given up. The first start of all
     /// is never repeated.
     pub max_failed_starts: u32,
@@ -36,7 +42,10 @@ impl Spec {
             guard,
             launcher,
             arguments: Box::new(arguments),
+            env: Vec::new(),
+            port: None,
             health: Health::Tells,
+            when_ended: WhenEnded::Restart,
             max_failed_starts: 5,
             timing: Timing::default(),
         }
@@ -48,11 +57,22 @@ impl fmt::Debug for Spec {
         f.debug_struct("Spec")
             .field("guard", &self.guard)
             .field("launcher", &self.launcher)
+            .field("port", &self.port)
             .field("health", &self.health)
+            .field("when_ended", &self.when_ended)
             .field("max_failed_starts", &self.max_failed_starts)
             .field("timing", &self.timing)
             .finish_non_exhaustive()
     }
+}
+
+/// What to do about a program that was ready and ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenEnded {
+    /// Start it again, after a pause.
+    Restart,
+    /// Leave it ended: who measures it wants to see that it ended.
+    GiveUp,
 }
 
 /// How a program says that it is ready: what its answer to `GET /health` means.
@@ -60,6 +80,11 @@ impl fmt::Debug for Spec {
 pub enum Health {
     /// 200: it is ready. Anything else: it may become so.
     Tells,
+    /// The same, asked at another path.
+    TellsAt {
+        /// Begins with a slash.
+        path: String,
+    },
     /// 200: it listens, and is ready when it answers this body of a `POST /v1/completions`.
     /// 503: it has failed to load the model and will never be ready.
     Listens {

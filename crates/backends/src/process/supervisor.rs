@@ -3,13 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::sync::watch;
 
-use super::health::{Look, Probe, free_port};
+use super::health::{Look, Probe, free_port, this_port};
 use super::restarts::{Restart, Restarts};
 use super::running::Running;
 use super::spec::{Spec, doubled};
@@ -28,6 +29,8 @@ pub(super) enum Event {
 pub(super) struct Supervisor {
     spec: Spec,
     state: watch::Sender<State>,
+    /// The running program's process group, or 0.
+    group: Arc<AtomicU32>,
     sender: Sender<Event>,
     events: Receiver<Event>,
     /// Whether there was an [`Event::Stop`].
@@ -53,10 +56,10 @@ impl Supervisor {
     pub(super) fn new(
         spec: Spec,
         state: watch::Sender<State>,
-        sender: Sender<Event>,
-        events: Receiver<Event>,
+        group: Arc<AtomicU32>,
+        (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Self {
-        Self { spec, state, sender, events, stop: false, last_port: None }
+        Self { spec, state, group, sender, events, stop: false, last_port: None }
     }
 
     /// Runs the program, again and again, until it is stopped or given up.
@@ -93,7 +96,11 @@ impl Supervisor {
             let failure = StartFailure::of(command, Problem::NotStarted(Arc::new(error)));
             Some(Ended { failure, ready_for: None })
         };
-        let port = match free_port(self.last_port) {
+        let port = match self.spec.port {
+            Some(port) => this_port(port),
+            None => free_port(self.last_port),
+        };
+        let port = match port {
             Ok(port) => port,
             Err(error) => return not_started(self.spec.launcher.to_string(), error),
         };
@@ -110,10 +117,12 @@ impl Supervisor {
             Ok(running) => running,
             Err(error) => return not_started(command, error),
         };
+        self.group.store(running.group(), Ordering::Relaxed);
         let (turn, ready_for) = self.follow((Ipv4Addr::LOCALHOST, port).into());
         if !matches!(turn, Turn::Ended) {
             self.end(&running);
         }
+        self.group.store(0, Ordering::Relaxed);
         let (status, log) = running.reap();
         let problem = match (turn, status) {
             (Turn::TimedOut, _) => Problem::TimedOut(self.spec.timing.start_timeout),

@@ -1,10 +1,11 @@
 //! Programs that were ready and end by themselves.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use russet_backends::process::{Problem, Process, State};
+use russet_backends::process::{Problem, Process, State, WhenEnded};
 
 use crate::scene::{KINDS, Scene, crash, eventually, eventually_gone, is_alive, name, stand_in};
 
@@ -83,6 +84,25 @@ fn a_program_that_does_not_come_back_is_given_up() {
         assert_eq!((failure.num_attempts, scene.pids().len()), (3, 4));
         assert!(failure.to_string().contains("at start 3 in a row"), "{failure}");
         assert!(failure.to_string().contains("line 49"), "{failure}");
+    }
+}
+
+#[test]
+fn what_is_to_stay_ended_is_not_started_again() {
+    for kind in KINDS {
+        let scene = Scene::new(*kind);
+        let mut spec = scene.spec();
+        spec.when_ended = WhenEnded::GiveUp;
+        let process = Process::start(spec).unwrap();
+        let group = process.group().unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", scene.pids()[0]));
+        if let Ok(stat) = stat {
+            let after_name = stat.rsplit_once(") ").unwrap().1;
+            assert_eq!(after_name.split(' ').nth(2).unwrap(), group.to_string());
+        }
+        crash(address(&process));
+        eventually("given up", || name(&process.state()) == "failed");
+        assert_eq!((process.group(), scene.pids().len()), (None, 1));
     }
 }
 

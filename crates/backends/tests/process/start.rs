@@ -1,5 +1,6 @@
 //! Programs that become ready, or do not.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use russet_backends::Launcher;
@@ -17,6 +18,29 @@ fn a_program_is_ready_when_it_has_loaded() {
         assert!(address.ip().is_loopback());
         assert_eq!(scene.lines("answers"), ["503"; 3]);
         assert!(scene.pids().into_iter().all(is_alive));
+    }
+}
+
+#[test]
+fn a_program_gets_the_port_and_the_variables_that_were_asked_for() {
+    for kind in KINDS {
+        let scene = Scene::new(*kind);
+        let script = format!("echo \"$GREETING\" > {}/said; exec \"$0\" \"$@\"", scene.folder());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let spec = || {
+            let mut spec = scene.shell(&script);
+            spec.env = vec![("GREETING".into(), "good day".into())];
+            spec.port = Some(port);
+            spec
+        };
+        let refused = Process::start(spec()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("port {port} of 127.0.0.1")), "{refused}");
+        drop(listener);
+        let process = Process::start(spec()).unwrap();
+        let State::Ready(address) = process.state() else { panic!("{:?}", process.state()) };
+        assert_eq!(address.port(), port);
+        assert_eq!(scene.lines("said"), ["good day"]);
     }
 }
 
