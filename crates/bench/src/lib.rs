@@ -1,5 +1,5 @@
 //! Measures speed: of a model in this process, with the rows of llama.cpp's `llama-bench`, and of a
-//! server over HTTP ([`load`]).
+//! server over HTTP ([`load`]), with a report of several ([`servers`]).
 //!
 //! A [`Grid`] of lengths, depths and batches gives [`Test`]s; a [`Bench`] runs them one by one on a
 //! [`Model`](russet_decoder::Model) and gives a [`Row`] of figures each, which [`Table`] prints.
@@ -15,6 +15,7 @@ pub mod load;
 mod report;
 mod run;
 mod sequences;
+pub mod servers;
 mod table;
 
 pub use error::Error;

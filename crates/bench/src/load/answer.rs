@@ -16,6 +16,7 @@ pub(super) struct Answer {
     /// When each chunk with text came.
     pub(super) chunks: Vec<Instant>,
     pub(super) finish_reason: Option<String>,
+    pub(super) fingerprint: Option<String>,
     pub(super) usage: Option<Usage>,
     pub(super) text: String,
     pub(super) reasoning: String,
@@ -45,6 +46,7 @@ impl Answer {
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(Fault::Event(message(&error)));
         }
+        self.fingerprint = self.fingerprint.take().or(chunk.system_fingerprint);
         if let Some(usage) = chunk.usage {
             self.usage = Some(usage.into());
         }
@@ -96,6 +98,7 @@ struct Chunk {
     choices: Option<Vec<Choice>>,
     usage: Option<WireUsage>,
     error: Option<Value>,
+    system_fingerprint: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -184,13 +187,15 @@ mod tests {
             call(json!({"arguments": "{}"})),
             event(r#"{"choices": [{"delta": {}, "finish_reason": "tool_calls"}], "usage": null}"#),
             event(r#"{"choices": [{"delta": null, "finish_reason": null}]}"#),
+            event(r#"{"choices": [], "system_fingerprint": "b1"}"#),
+            event(r#"{"choices": [], "system_fingerprint": "b2"}"#),
         ];
         let mut answer = Answer::default();
         assert_eq!(take(&mut answer, &events), [2, 3, 4, 5, 6]);
         assert_eq!((answer.text.as_str(), answer.reasoning.as_str()), ("Yes", "Hmm."));
         assert_eq!(answer.tool_calls, "f{}");
         assert_eq!(answer.finish_reason.as_deref(), Some("tool_calls"));
-        assert_eq!(answer.usage, None);
+        assert_eq!((answer.usage, answer.fingerprint.as_deref()), (None, Some("b1")));
     }
 
     #[test]

@@ -45,8 +45,8 @@ impl Arm {
         }
     }
 
-    /// Where requests go: the base URL, `/chat/completions` added to its path.
-    pub(super) fn url(&self) -> Result<reqwest::Url, Error> {
+    /// Where requests go: the base URL with this added to its path.
+    pub(super) fn url(&self, route: &[&str]) -> Result<reqwest::Url, Error> {
         let refused = |problem: &str| Error::BaseUrl {
             found: self.base_url.clone(),
             problem: problem.to_owned(),
@@ -57,7 +57,7 @@ impl Arm {
             return Err(refused(&format!("its scheme is `{}`", url.scheme())));
         }
         let mut path = url.path_segments_mut().map_err(|()| refused("it has no path"))?;
-        path.pop_if_empty().extend(["chat", "completions"]);
+        path.pop_if_empty().extend(route);
         drop(path);
         Ok(url)
     }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn url(base: &str) -> Result<String, Error> {
-        Arm::new("a", base, "m").url().map(|url| url.to_string())
+        Arm::new("a", base, "m").url(&["chat", "completions"]).map(|url| url.to_string())
     }
 
     #[test]

@@ -16,6 +16,9 @@ use super::{Arm, Error, ExactField, sse};
 const MAX_EVENT_BYTES: usize = 4 << 20;
 /// Bytes that are read of an answer that is an error.
 const MAX_ERROR_BYTES: usize = 64 << 10;
+/// Bytes of a list of models that are read, and how long it may take to come.
+const MAX_MODELS_BYTES: usize = 1 << 20;
+const MODELS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the end of the body may come after `[DONE]`. Without it the connection is not used
 /// again.
 const END_OF_BODY: Duration = Duration::from_millis(100);
@@ -58,7 +61,7 @@ pub struct Client {
 impl Client {
     /// Errors if the address, the key or an extra field cannot be used. Connects to nothing yet.
     pub fn new(arm: Arm) -> Result<Self, Error> {
-        let url = arm.url()?;
+        let url = arm.url(&["chat", "completions"])?;
         arm.check_extra_body()?;
         let builder = reqwest::Client::builder()
             .default_headers(headers(&arm)?)
@@ -76,6 +79,36 @@ impl Client {
     /// The server that is asked.
     pub fn arm(&self) -> &Arm {
         &self.arm
+    }
+
+    /// The names of the models that the server lists, in its order.
+    ///
+    /// # Errors
+    /// [`Error::Models`] if it does not answer with such a list.
+    pub async fn models(&self) -> Result<Vec<String>, Error> {
+        let url = self.arm.url(&["models"])?;
+        let listed = timeout(MODELS_TIMEOUT, self.list(url.clone())).await;
+        let listed = listed.unwrap_or_else(|_| Err("it took too long".to_owned()));
+        let arm = self.arm.name.clone();
+        listed.map_err(|problem| Error::Models { arm, url: url.to_string(), problem })
+    }
+
+    async fn list(&self, url: Url) -> Result<Vec<String>, String> {
+        let sent = self.http.get(url).send().await;
+        let mut response = sent.map_err(|error| causes(&error.without_url()))?;
+        let mut body = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(|error| causes(&error))? {
+            body.extend_from_slice(&bytes);
+            if body.len() > MAX_MODELS_BYTES {
+                return Err(format!("the list has more than {MAX_MODELS_BYTES} bytes"));
+            }
+        }
+        if !response.status().is_success() {
+            return Err(format!("status {}: {}", response.status().as_u16(), error_text(&body)));
+        }
+        let list: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let models = list["data"].as_array().ok_or("there is no array `data`")?;
+        Ok(models.iter().filter_map(|model| model["id"].as_str()).map(str::to_owned).collect())
     }
 
     /// Sends one request when it is due and reads its answer to the end.
@@ -176,6 +209,7 @@ fn record(answer: Answer, output: OutputLen, times: Times) -> Record {
         chunks: answer.chunks.into_iter().map(since_due).collect(),
         total: since_due(times.end),
         finish_reason: answer.finish_reason,
+        fingerprint: answer.fingerprint,
         usage: answer.usage,
         is_short,
         text: answer.text,

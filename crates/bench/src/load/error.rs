@@ -40,6 +40,16 @@ pub enum Error {
         /// What it reported.
         source: reqwest::Error,
     },
+    /// A server does not say which models it has.
+    #[error("`{arm}` does not say at {url} which models it serves: {problem}")]
+    Models {
+        /// Which server.
+        arm: String,
+        /// Where it was asked.
+        url: String,
+        /// What went wrong.
+        problem: String,
+    },
     /// Arrivals at no rate.
     #[error("the rate of arrivals is {found} requests per second; accepted: a number above 0")]
     Rate {

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::arrivals::Arrivals;
@@ -12,7 +13,8 @@ use super::record::{Fault, OutputLen};
 use super::{Cancel, Client, Error, Prompts, closed, open};
 
 /// How requests follow one another.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Load {
     /// Closed loop: each client sends its next request when its last has ended.
     Clients(NonZeroUsize),

@@ -1,6 +1,6 @@
 //! Whether two servers gave the same answers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use super::{LevelRun, Measured};
@@ -10,7 +10,7 @@ const EXCERPT_LEN: usize = 40;
 
 /// How many answers of one server are those of another. Asked greedily for the same, servers of the
 /// same weights should agree; where they do not, their speeds are those of different work.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Parity {
     /// Requests that both answered to the end.
     pub num_compared: usize,
@@ -23,14 +23,14 @@ pub struct Parity {
 }
 
 /// Where two answers part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Which of the runs, from 0.
     pub round: usize,
     /// Which request of the run, from 0.
     pub request: usize,
     /// What differs: `text`, `reasoning` or `tool_calls`.
-    pub part: &'static str,
+    pub part: String,
     /// The first character that differs, from 0; where one answer goes on and the other ends, the
     /// length of the shorter one.
     pub at: usize,
@@ -71,7 +71,7 @@ impl Parity {
                             self.first_difference.get_or_insert(Difference {
                                 round,
                                 request,
-                                part,
+                                part: part.to_owned(),
                                 at,
                                 first,
                                 second,
@@ -117,6 +117,7 @@ mod tests {
             chunks: Vec::new(),
             total: Duration::ZERO,
             finish_reason: None,
+            fingerprint: None,
             usage: None,
             is_short: false,
             text: text.to_owned(),

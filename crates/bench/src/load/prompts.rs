@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::words::{Stream, tag, text};
 use super::{Error, prompt_file};
@@ -16,7 +18,7 @@ pub struct Prompts {
     seed: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 enum Source {
     Fixed(String),
     Unique(String),
@@ -52,6 +54,12 @@ impl Prompts {
     /// last line the first one follows.
     pub fn file(path: &Path) -> Result<Self, Error> {
         Ok(Self::new(Source::File(prompt_file::read(path)?), 0))
+    }
+
+    /// Digest of all that decides what is asked, but for the answers that later turns carry.
+    pub fn sha256(&self) -> String {
+        let digest = Sha256::digest(json!([*self.source, self.seed]).to_string());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn new(source: Source, seed: u64) -> Self {
@@ -124,6 +132,23 @@ mod tests {
         assert_eq!(only_text(&prompts.begin(0)), "Hello");
         assert_eq!(prompts.begin(0), prompts.begin(7));
         assert_eq!(prompts.num_turns().get(), 1);
+    }
+
+    #[test]
+    fn the_digest_tells_prompts_apart() {
+        let turns = |turns| Prompts::multi_turn(NonZeroUsize::new(turns).unwrap(), 5, 1);
+        assert_eq!(Prompts::unique("a", 1).sha256(), Prompts::unique("a", 1).sha256());
+        let all = [
+            Prompts::unique("a", 1),
+            Prompts::unique("a", 2),
+            Prompts::unique("b", 1),
+            Prompts::fixed("a"),
+            turns(2),
+            turns(3),
+        ];
+        let digests: std::collections::HashSet<String> = all.iter().map(Prompts::sha256).collect();
+        assert_eq!(digests.len(), all.len());
+        assert!(digests.iter().all(|digest| digest.len() == 64));
     }
 
     #[test]

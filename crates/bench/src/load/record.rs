@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many tokens an answer shall have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputLen {
     /// So many, whatever the model would like; needs [`Arm::exact_fields`](super::Arm).
@@ -147,6 +147,8 @@ pub struct Record {
     pub total: Duration,
     /// Why the answer ended; `None` where the server sent [DONE] alone.
     pub finish_reason: Option<String>,
+    /// What the server says of its own version, as `system_fingerprint`.
+    pub fingerprint: Option<String>,
     /// The server's counts; `None` where it sends none.
     pub usage: Option<Usage>,
     /// Whether the server counts fewer tokens than [`OutputLen::Exact`] asked for.
@@ -160,7 +162,7 @@ pub struct Record {
 }
 
 /// A server's token counts of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: Option<u64>,
@@ -219,6 +221,7 @@ mod tests {
             chunks: chunks_ms.iter().map(|&ms| Duration::from_millis(ms)).collect(),
             total: Duration::from_millis(total_ms),
             finish_reason: Some("length".to_owned()),
+            fingerprint: None,
             usage: Some(Usage { completion_tokens: tokens, ..Usage::default() }),
             is_short: false,
             text: String::new(),

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::LevelRun;
 use super::record::{Outcome, Record};
 
 /// The figures of a level. What is `None` no answer showed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// Requests with an outcome.
     pub num_requests: usize,
     /// Those whose answer came to its end; all figures but the failures are theirs.
     pub num_done: usize,
     /// How many failed, by [`Fault::kind`](super::Fault::kind).
-    pub failures: BTreeMap<&'static str, usize>,
+    pub failures: BTreeMap<String, usize>,
     /// How many of the warm-up failed, by the same.
-    pub warm_up_failures: BTreeMap<&'static str, usize>,
+    pub warm_up_failures: BTreeMap<String, usize>,
     /// Completed requests whose tokens the server did not count.
     pub num_uncounted: usize,
     /// Completed requests with fewer tokens than the exact length asked for.
@@ -33,8 +33,9 @@ pub struct Stats {
     pub decode_tok_s: Option<Summary>,
     /// Tokens per second of a request, from when it was due to its end.
     pub overall_tok_s: Option<Summary>,
-    /// Tokens of all completed requests per second of the level; `None` if some were not counted.
-    pub batch_tok_s: Option<f64>,
+    /// Tokens of all completed requests per second, run by run; runs in which some were not counted
+    /// have no such figure.
+    pub batch_tok_s: Option<Summary>,
     /// Tokens of a prompt.
     pub prompt_tokens: Option<Summary>,
     /// Tokens of a prompt that came from a cache, of the requests for which the server says so.
@@ -46,7 +47,7 @@ pub struct Stats {
 }
 
 /// Some values in short. Percentiles are values that occurred (nearest rank).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// How many values.
     pub n: usize,
@@ -65,9 +66,15 @@ pub struct Summary {
 }
 
 impl Stats {
-    /// Of what was measured in a level.
+    /// Of what was measured in one run of a level.
     pub fn of(run: &LevelRun) -> Self {
-        let outcomes = || run.measured.iter().map(|measured| &measured.outcome);
+        Self::of_runs(std::slice::from_ref(run))
+    }
+
+    /// Of what was measured in some runs of a level.
+    pub fn of_runs(runs: &[LevelRun]) -> Self {
+        let all = || runs.iter().flat_map(|run| &run.measured);
+        let outcomes = || all().map(|measured| &measured.outcome);
         let done: Vec<&Record> = outcomes().filter_map(Outcome::record).collect();
         let each = |value: &dyn Fn(&Record) -> Option<f64>| {
             Summary::of(done.iter().filter_map(|record| value(record)).collect())
@@ -75,13 +82,12 @@ impl Stats {
         let count = |value: &dyn Fn(&Record) -> Option<u64>| {
             each(&|record| value(record).map(|count| count as f64))
         };
-        let tokens: Option<u64> = done.iter().map(|record| record.tokens()).sum();
-        let seconds = run.wall.as_secs_f64();
+        let warm_up = runs.iter().flat_map(|run| &run.warm_up).map(|measured| &measured.outcome);
         Self {
-            num_requests: run.measured.len(),
+            num_requests: all().count(),
             num_done: done.len(),
             failures: failures(outcomes()),
-            warm_up_failures: failures(run.warm_up.iter().map(|measured| &measured.outcome)),
+            warm_up_failures: failures(warm_up),
             num_uncounted: done.iter().filter(|record| record.tokens().is_none()).count(),
             num_short: done.iter().filter(|record| record.is_short).count(),
             ttft_ms: each(&|record| record.ttft().map(ms)),
@@ -89,9 +95,7 @@ impl Stats {
             total_ms: each(&|record| Some(ms(record.total))),
             decode_tok_s: each(&Record::decode_tok_s),
             overall_tok_s: each(&Record::overall_tok_s),
-            batch_tok_s: tokens
-                .filter(|_| !done.is_empty() && seconds > 0.0)
-                .map(|tokens| tokens as f64 / seconds),
+            batch_tok_s: Summary::of(runs.iter().filter_map(batch_tok_s).collect()),
             prompt_tokens: count(&|record| record.usage?.prompt_tokens),
             cached_tokens: count(&|record| record.usage?.cached_tokens),
             completion_tokens: count(&Record::tokens),
@@ -118,10 +122,18 @@ impl Summary {
     }
 }
 
-fn failures<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeMap<&'static str, usize> {
+/// `None` if nothing was completed, or something that was not counted.
+fn batch_tok_s(run: &LevelRun) -> Option<f64> {
+    let done = || run.measured.iter().filter_map(|measured| measured.outcome.record());
+    let tokens: u64 = done().map(Record::tokens).sum::<Option<u64>>()?;
+    let seconds = run.wall.as_secs_f64();
+    (done().next().is_some() && seconds > 0.0).then_some(tokens as f64 / seconds)
+}
+
+fn failures<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for failure in outcomes.filter_map(Outcome::failure) {
-        *counts.entry(failure.fault.kind()).or_default() += 1;
+        *counts.entry(failure.fault.kind().to_owned()).or_default() += 1;
     }
     counts
 }
@@ -153,6 +165,7 @@ mod tests {
             chunks: chunks_ms.iter().map(|&ms| Duration::from_millis(ms)).collect(),
             total: Duration::from_millis(total_ms),
             finish_reason: None,
+            fingerprint: None,
             usage,
             is_short: usage.is_some_and(|usage| usage.completion_tokens < Some(11)),
             text: String::new(),
@@ -197,16 +210,32 @@ mod tests {
         run.warm_up = vec![run.measured[3].clone()];
         let stats = Stats::of(&run);
         assert_eq!((stats.num_requests, stats.num_done, stats.num_short), (5, 2, 1));
-        assert_eq!(stats.failures, BTreeMap::from([("status", 2), ("unfinished", 1)]));
-        assert_eq!(stats.warm_up_failures, BTreeMap::from([("unfinished", 1)]));
+        let counts = |counts: &[(&str, usize)]| -> BTreeMap<String, usize> {
+            counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
+        };
+        assert_eq!(stats.failures, counts(&[("status", 2), ("unfinished", 1)]));
+        assert_eq!(stats.warm_up_failures, counts(&[("unfinished", 1)]));
         let mean = |summary: Option<Summary>| summary.unwrap().mean;
         assert_eq!((mean(stats.ttft_ms), mean(stats.total_ms)), (200.0, 750.0));
         assert_eq!(mean(stats.inter_token_ms), 50.0);
         assert_eq!((mean(stats.decode_tok_s), mean(stats.overall_tok_s)), (20.0, 8.5));
-        assert_eq!(stats.batch_tok_s, Some(7.0));
+        assert_eq!(mean(stats.batch_tok_s), 7.0);
         assert_eq!((mean(stats.prompt_tokens), mean(stats.completion_tokens)), (5.0, 7.0));
         assert_eq!((mean(stats.cached_tokens), stats.cached_tokens.unwrap().n), (4.0, 1));
         assert_eq!((mean(stats.lag_ms), stats.num_uncounted), (1.0, 0));
+    }
+
+    #[test]
+    fn several_runs_are_summed_up_as_one_and_batches_run_by_run() {
+        let one = |ms| run(vec![done(&[ms, 2 * ms], 3 * ms, tokens(10, None)); 2]);
+        let fast = LevelRun { wall: Duration::from_secs(1), ..one(200) };
+        let stats = Stats::of_runs(&[one(100), fast]);
+        assert_eq!((stats.num_requests, stats.num_done), (4, 4));
+        assert_eq!(stats.ttft_ms.unwrap().mean, 150.0);
+        let batch = stats.batch_tok_s.unwrap();
+        assert_eq!((batch.n, batch.min, batch.max), (2, 10.0, 20.0));
+        let uncounted = run(vec![done(&[1, 2], 3, None)]);
+        assert_eq!(Stats::of_runs(&[one(100), uncounted]).batch_tok_s.unwrap().n, 1);
     }
 
     #[test]

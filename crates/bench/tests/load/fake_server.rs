@@ -134,12 +134,15 @@ async fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<(S
     };
     let head = String::from_utf8_lossy(&unread[..head_len]).to_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.unwrap().parse().unwrap();
+    let length: usize = length.map_or(0, |length| length.parse().unwrap());
     while unread.len() < head_len + length {
         read_more(stream, unread).await?;
     }
     let rest = unread.split_off(head_len + length);
-    let body = serde_json::from_slice(&unread[head_len..]).unwrap();
+    let body = match length {
+        0 => Value::Null,
+        _ => serde_json::from_slice(&unread[head_len..]).unwrap(),
+    };
     *unread = rest;
     Some((head, body))
 }

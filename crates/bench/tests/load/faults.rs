@@ -127,3 +127,21 @@ async fn answers_that_take_too_long_are_given_up() {
         assert!(failure.after >= limit);
     }
 }
+
+#[tokio::test]
+async fn a_server_lists_its_models_or_is_named() {
+    let list = r#"{"object": "list", "data": [{"id": "a"}, {"id": "b/c"}]}"#;
+    let server = FakeServer::always(vec![whole("200 OK", list), Step::Close]).await;
+    assert_eq!(server.client().models().await.unwrap(), ["a", "b/c"]);
+    assert!(server.seen().heads[0].starts_with("get /v1/models http/1.1\r\n"));
+    for (status, body, expected) in [
+        ("404 Not Found", r#"{"error": {"message": "no such route"}}"#, "404: no such route"),
+        ("200 OK", "{}", "no array `data`"),
+        ("200 OK", "models", "expected value"),
+    ] {
+        let server = FakeServer::always(vec![whole(status, body), Step::Close]).await;
+        let text = server.client().models().await.unwrap_err().to_string();
+        let parts = ["`fake`", "/v1/models", expected];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+}

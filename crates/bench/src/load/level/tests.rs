@@ -73,6 +73,7 @@ fn record(number: usize, total: Duration) -> Record {
         chunks: vec![total],
         total,
         finish_reason: Some("stop".to_owned()),
+        fingerprint: None,
         usage: None,
         is_short: false,
         text: format!("answer {number}"),
