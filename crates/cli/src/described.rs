@@ -1,7 +1,6 @@
 //! What a model needs, as the choice of a backend wants to know it.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 use anyhow::Result;
 use russet_backends::{Fit, Model, Refusal, TooBig};
@@ -29,11 +28,9 @@ pub(crate) struct Described {
 pub(crate) fn describe(hub: &Hub, name: &str, context: Option<NonZeroUsize>) -> Result<Described> {
     let located = opened::locate(hub, &model_ref(name)?)?;
     let opened = opened::open(hub, name);
-    // What only the native backend cannot read is measured all the same.
+    let files = opened::weights_bytes(&located.path);
     let checkpoint = Checkpoint::open(&located.path).ok();
-    let files =
-        checkpoint.as_ref().map_or_else(|| bytes_of(&located.path), Checkpoint::num_tensor_bytes);
-    let spec = checkpoint.as_ref().and_then(|checkpoint| russet_decoder::spec(checkpoint).ok());
+    let spec = checkpoint.and_then(|checkpoint| russet_decoder::spec(&checkpoint).ok());
     let kv_per_token = spec.as_ref().map_or(0, kv_per_token);
     let model = Model {
         format: match located.format {
@@ -100,16 +97,4 @@ fn has_tokenizer(located: &Located) -> bool {
     let names = ["tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json"];
     located.format == russet_hub::Format::Gguf
         || names.iter().any(|name| located.path.join(name).is_file())
-}
-
-/// Bytes of a file, or of the weights in a folder.
-fn bytes_of(path: &Path) -> u64 {
-    let length = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
-    if !path.is_dir() {
-        return length(path);
-    }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let files = entries.map(|entry| entry.path());
-    let weights = files.filter(|file| file.extension().is_some_and(|end| end == "safetensors"));
-    weights.map(|file| length(&file)).sum()
 }

@@ -44,6 +44,17 @@ fn meminfo(text: &str, field: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Processes that wanted to compute in the last minute, on average.
+pub(crate) fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// The operating system and the version of its kernel, if it says so.
+pub(crate) fn os_name() -> String {
+    let version = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{} {}", std::env::consts::OS, version.trim()).trim_end().to_owned()
+}
+
 /// The CPU's own name.
 pub(crate) fn cpu_name() -> Option<String> {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").ok()?;

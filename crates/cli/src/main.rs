@@ -49,6 +49,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Info(settings) => info::info(&hub, settings),
         Command::Perplexity(settings) => perplexity::perplexity(&hub, settings),
         Command::Bench(BenchCommand::Model(settings)) => bench::model(&hub, settings),
+        #[cfg(unix)]
+        Command::Bench(BenchCommand::Serve(settings)) => bench::serve::serve(&hub, settings),
         Command::Doctor => Ok(doctor::doctor(&hub)?),
         #[cfg(unix)]
         Command::Guard { arguments } => Err(guard::run(arguments).into()),

@@ -87,6 +87,24 @@ impl Opened {
     }
 }
 
+/// Bytes of a model's tensors as its files have them, also where the native backend cannot read it.
+pub(crate) fn weights_bytes(path: &Path) -> u64 {
+    Checkpoint::open(path)
+        .map_or_else(|_| bytes_of(path), |checkpoint| checkpoint.num_tensor_bytes())
+}
+
+/// Bytes of a file, or of the weights in a folder.
+fn bytes_of(path: &Path) -> u64 {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
+    if !path.is_dir() {
+        return length(path);
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path());
+    let weights = files.filter(|file| file.extension().is_some_and(|end| end == "safetensors"));
+    weights.map(|file| length(&file)).sum()
+}
+
 /// The device's options, with what was not chosen filled in.
 pub(crate) fn cpu_options(compute: &ComputeSettings) -> CpuOptions {
     let kv_type = match compute.kernels.kv_type() {

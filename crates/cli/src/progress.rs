@@ -38,6 +38,34 @@ impl Progress for Bar {
     }
 }
 
+/// A bar over steps of unequal length.
+pub(crate) struct Steps(ProgressBar);
+
+impl Steps {
+    /// Of so many steps, none of which has begun.
+    pub(crate) fn new(num: usize) -> Self {
+        let bar = ProgressBar::new(num as u64)
+            .with_style(style("{wide_msg} [{bar:20}] {pos} of {len}, {elapsed} so far"));
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self(bar)
+    }
+
+    /// Says what is going on.
+    pub(crate) fn say(&self, what: String) {
+        self.0.set_message(what);
+    }
+
+    /// Another step is done.
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
+    }
+
+    /// Removes the bar.
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates above are well formed")
 }

@@ -15,8 +15,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use russet_backends::process::guard;
 use russet_hub::{HubConfig, ModelRef, Network, Token};
 
-pub(crate) use backend::BackendSettings;
+pub(crate) use backend::{BackendSettings, ProgramSettings};
 pub(crate) use bench::{BenchCommand, BenchModelSettings};
+#[cfg(unix)]
+pub(crate) use bench::{BenchServeSettings, Planned, ReportSettings};
 pub(crate) use compute::{ComputeSettings, KernelSettings, KvChoice, PrecisionChoice, choice_name};
 pub(crate) use serve::{ListenSettings, RemoteModel, ServeSettings};
 

@@ -1,4 +1,7 @@
-//! `bench`: how fast a model computes on this machine.
+//! `bench`: how fast a model computes on this machine, and servers on any.
+
+#[cfg(unix)]
+pub(crate) mod serve;
 
 use std::num::NonZeroUsize;
 

@@ -168,8 +168,9 @@ async fn stop_signal() {
     });
 }
 
+/// Completes when the user asks this process to stop.
 #[cfg(unix)]
-async fn one_signal() {
+pub(crate) async fn one_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return wait_for_interrupt().await;

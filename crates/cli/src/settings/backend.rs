@@ -12,6 +12,14 @@ pub(crate) struct BackendSettings {
     /// The only backend to take: native, llama, mlx-lm or remote [default: the first that can]
     #[arg(long, env = "RUSSET_BACKEND", value_name = "NAME", hide_env_values = true)]
     pub(crate) backend: Option<Backend>,
+    #[command(flatten)]
+    programs: ProgramSettings,
+}
+
+/// Where the programs of external backends are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Backends")]
+pub(crate) struct ProgramSettings {
     /// The `llama-server` to use [default: the one on PATH]
     #[arg(long, env = "RUSSET_LLAMA_SERVER_BIN", value_name = "FILE", hide_env_values = true)]
     llama_server_bin: Option<PathBuf>,
@@ -21,6 +29,13 @@ pub(crate) struct BackendSettings {
 }
 
 impl BackendSettings {
+    /// Where to look for programs.
+    pub(crate) fn programs(&self) -> Programs {
+        self.programs.programs()
+    }
+}
+
+impl ProgramSettings {
     /// Where to look for programs.
     pub(crate) fn programs(&self) -> Programs {
         Programs {

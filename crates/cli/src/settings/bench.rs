@@ -1,17 +1,25 @@
 //! Settings of the measurements of speed.
 
+#[cfg(unix)]
+mod serve;
+
 use std::num::NonZeroUsize;
 
 use clap::{Args, Subcommand, value_parser};
 use russet_bench::Grid;
 
 use super::{ComputeSettings, KernelSettings};
+#[cfg(unix)]
+pub(crate) use serve::{BenchServeSettings, Planned, ReportSettings};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Measure how fast a model reads prompts and writes tokens
     Model(BenchModelSettings),
+    /// Compare servers: same requests, in turn
+    #[cfg(unix)]
+    Serve(Box<BenchServeSettings>),
 }
 
 /// Settings of `bench model`. Lists are separated by commas and combined.
