@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{METRICS, Metric, Row};
 
+/// With two rounds each, one in three comparisons of equal arms would come out as apart.
+const LEAST_ROUNDS: usize = 3;
+
 /// One figure of an arm held against the first arm's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Contrast {
@@ -33,7 +36,7 @@ pub enum Verdict {
     Apart,
     /// The rounds overlap.
     WithinNoise,
-    /// With one round there is no telling.
+    /// With fewer than three rounds each there is no telling.
     Unknown,
 }
 
@@ -42,7 +45,7 @@ impl fmt::Display for Verdict {
         f.pad(match self {
             Self::Apart => "apart",
             Self::WithinNoise => "within noise",
-            Self::Unknown => "one round, noise unknown",
+            Self::Unknown => "too few rounds to tell",
         })
     }
 }
@@ -64,7 +67,7 @@ impl Contrast {
         let ratio = metric.median(&row.stats)? / before;
         let (theirs, ours) = (rounds(metric, reference), rounds(metric, row));
         let (reference_range, range) = (range(&theirs)?, range(&ours)?);
-        let verdict = if theirs.len() < 2 || ours.len() < 2 {
+        let verdict = if theirs.len().min(ours.len()) < LEAST_ROUNDS {
             Verdict::Unknown
         } else if range[0] > reference_range[1] || reference_range[0] > range[1] {
             Verdict::Apart
@@ -123,15 +126,16 @@ mod tests {
     fn rounds_that_overlap_are_within_noise() {
         assert_eq!(verdict(&[10.0, 12.0, 11.0], &[11.9, 14.0, 13.0]), Verdict::WithinNoise);
         assert_eq!(verdict(&[10.0, 12.0, 11.0], &[12.1, 14.0, 13.0]), Verdict::Apart);
-        assert_eq!(verdict(&[10.0, 12.0], &[9.0, 8.0]), Verdict::Apart);
-        assert_eq!(verdict(&[10.0, 20.0], &[12.0, 13.0]), Verdict::WithinNoise);
+        assert_eq!(verdict(&[10.0, 12.0, 11.0], &[9.0, 8.0, 9.5]), Verdict::Apart);
+        assert_eq!(verdict(&[10.0, 20.0, 15.0], &[12.0, 13.0, 12.5]), Verdict::WithinNoise);
         assert_eq!(verdict(&[10.0], &[20.0]), Verdict::Unknown);
-        assert_eq!(verdict(&[10.0, 11.0], &[20.0]), Verdict::Unknown);
+        assert_eq!(verdict(&[10.0, 11.0, 12.0], &[20.0, 21.0]), Verdict::Unknown);
     }
 
     #[test]
     fn a_contrast_says_what_how_much_and_how_sure() {
-        let contrasts = Contrast::all(&row("a", &[10.0, 20.0]), &row("b", &[30.0, 40.0]));
+        let (a, b) = (row("a", &[10.0, 10.0, 20.0]), row("b", &[30.0, 30.0, 40.0]));
+        let contrasts = Contrast::all(&a, &b);
         assert_eq!((contrasts[0].ratio, contrasts[0].range), (3.0, [30.0, 40.0]));
         assert_eq!(contrasts[0].to_string(), "ttft_ms 3.00 (apart)");
     }

@@ -106,7 +106,10 @@ fn one(hub: &Hub, programs: &Programs, spec: ArmSpec) -> Result<Resolved> {
 fn id_of_name(name: &str) -> ModelId {
     let (name, rest) = name.split_once('@').unwrap_or((name, ""));
     let quantisation = rest.split_once(':').map_or(String::new(), |(_, of)| format!(":{of}"));
-    ModelId::of_path(Path::new(&(name.to_owned() + &quantisation)))
+    let name = name.to_owned() + &quantisation;
+    let id = ModelId::of_path(Path::new(&name));
+    // Some servers list a path, of which only the end is a name.
+    if name.starts_with('/') { id } else { ModelId { alias: name, ..id } }
 }
 
 /// What is started for an arm.
@@ -258,6 +261,8 @@ mod tests {
         for name in ["org/Model-1B-4bit", "org/Model-1B@main", "org/Model-1B-GGUF@v1:Q4_K_M"] {
             assert_eq!(id_of_name(name).family(), "Model-1B", "{name}");
         }
+        assert_eq!(id_of_name("org/Model-1B-4bit").alias, "org/Model-1B-4bit");
+        assert_eq!(id_of_name("/models/Model-1B.Q4_0.gguf").alias, "Model-1B.Q4_0");
     }
 
     fn resolved(arm: &str) -> Resolved {
