@@ -94,10 +94,17 @@ fn uncounted(row: &Row) -> Option<String> {
 /// Arms that were asked something else than the first one, as happens where later turns carry other
 /// answers.
 fn other_inputs(level: &LevelReport) -> impl Iterator<Item = String> {
-    let first = level.rows.first().map(|row| &row.inputs_sha256);
-    let others = level.rows.iter().skip(1).filter(move |row| {
-        let mut rounds = row.inputs_sha256.iter().zip(first.into_iter().flatten());
-        rounds.any(|(other, first)| other != first)
+    let others = level.rows.iter().skip(1).filter(|row| {
+        // What was not sent, as after an early end, was not asked differently.
+        let input = |row: &Row, round, request| {
+            let mut requests = row.requests.iter();
+            let found = requests.find(|one| (one.round, one.request) == (round, request));
+            found.and_then(|one| one.input_sha256.clone())
+        };
+        row.requests.iter().any(|one| {
+            let first = input(&level.rows[0], one.round, one.request);
+            first.zip(one.input_sha256.as_ref()).is_some_and(|(first, other)| first != *other)
+        })
     });
     others.map(|row| {
         format!("{} was not asked exactly the same: its conversations went another way", row.arm)
@@ -131,6 +138,7 @@ fn parity_text(parity: &Parity) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::sample;
+    use super::other_inputs;
 
     #[test]
     fn failures_are_told_with_kind_and_reason() {
@@ -139,7 +147,7 @@ mod tests {
         report.arms[1].died = Some("signal: 9".to_owned());
         report.levels[0].rows[0].stats.num_short = 2;
         report.levels[0].rows[0].stats.num_uncounted = 1;
-        report.levels[0].rows[0].inputs_sha256[1].clear();
+        report.levels[0].rows[0].requests[1].input_sha256 = Some("other".to_owned());
         let remarks = report.remarks();
         let expected = [
             "a note",
@@ -154,6 +162,14 @@ mod tests {
         for (remark, expected) in remarks.iter().zip(expected) {
             assert!(remark.starts_with(expected), "{remark}");
         }
+    }
+
+    #[test]
+    fn what_was_not_sent_was_not_asked_differently() {
+        let mut report = sample::report();
+        report.levels[0].rows[1].requests.pop();
+        report.levels[0].rows[1].requests[0].input_sha256 = None;
+        assert_eq!(other_inputs(&report.levels[0]).count(), 0);
     }
 
     #[test]
