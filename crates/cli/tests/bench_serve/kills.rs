@@ -66,7 +66,7 @@ impl Running {
     fn start() -> Self {
         starter();
         let arms = ["--arm", "a:native=starter", "--arm", "b:native=starter", "--threads", "1"];
-        let load = ["-c", "2", "--rounds", "40", "-n", "24", "--json"];
+        let load = ["-c", "2", "--rounds", "16", "-n", "24", "--json"];
         let mut command = bench(&[&arms[..], &load].concat());
         let bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         eventually("two engines", || engines(bench.id()).len() == 2);
@@ -115,11 +115,11 @@ fn an_engine_that_is_killed_shows_as_errors_and_leaves_nothing_behind() {
     assert!(errors.contains("ended before it was stopped"), "{errors}");
     let rows = &report["levels"][0]["rows"];
     let (killed, other) = (&rows[at]["stats"], &rows[1 - at]["stats"]);
-    assert_eq!((&killed["num_requests"], &other["num_requests"]), (&json!(80), &json!(80)));
+    assert_eq!((&killed["num_requests"], &other["num_requests"]), (&json!(32), &json!(32)));
     let failed: u64 =
         killed["failures"].as_object().unwrap().values().flat_map(Value::as_u64).sum();
-    assert!(failed > 0 && failed + killed["num_done"].as_u64().unwrap() == 80, "{killed}");
-    assert_eq!((&other["num_done"], &other["failures"]), (&json!(80), &json!({})));
+    assert!(failed > 0 && failed + killed["num_done"].as_u64().unwrap() == 32, "{killed}");
+    assert_eq!((&other["num_done"], &other["failures"]), (&json!(32), &json!({})));
 }
 
 #[test]
