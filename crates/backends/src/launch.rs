@@ -41,9 +41,7 @@ impl Launch {
             Backend::Llama => Some(Spec::new(guard, launcher, move |port| self.llama_server(port))),
             Backend::MlxLm => {
                 let mut spec = Spec::new(guard, launcher, move |port| self.mlx_server(port));
-                let request =
-                    format!(r#"{{"model":"{MLX_MODEL_NAME}","prompt":"a","max_tokens":1}}"#);
-                spec.health = Health::Listens { request };
+                spec.health = Health::of_mlx_server();
                 Some(spec)
             }
         }

@@ -41,11 +41,11 @@ impl Probe {
             return if status == Some(200) { Look::Ready } else { Look::NotYet };
         }
         let path = match &self.health {
-            Health::TellsAt { path } => path,
-            Health::Tells | Health::Listens { .. } => "/health",
+            Health::Tells { path } => path,
+            Health::Listens { .. } => "/health",
         };
         match (get_status(self.address, path, self.timeout), &self.health) {
-            (Some(200), Health::Tells | Health::TellsAt { .. }) => Look::Ready,
+            (Some(200), Health::Tells { .. }) => Look::Ready,
             (Some(200), Health::Listens { request }) => {
                 self.asked = Asked::post(self.address, self.timeout, request).ok();
                 Look::NotYet
@@ -162,7 +162,7 @@ mod tests {
     fn a_silent_server_is_not_ready() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let mut probe = Probe::new(address, Health::Tells, Duration::from_millis(100));
+        let mut probe = Probe::new(address, Health::tells("/health"), Duration::from_millis(100));
         let begin = Instant::now();
         assert_eq!(probe.look(), Look::NotYet);
         assert!(begin.elapsed() < Duration::from_secs(30));
@@ -202,7 +202,7 @@ mod tests {
     fn one_that_only_listens_must_answer_a_request() {
         use Look::{Failed, NotYet, Ready};
         let listens = Health::Listens { request: "{\"prompt\": 1}".to_owned() };
-        assert_eq!(looks(&[503, 200], Health::Tells).0, [NotYet, Ready]);
+        assert_eq!(looks(&[503, 200], Health::tells("/health")).0, [NotYet, Ready]);
         let (found, asked) = looks(&[200, 500, 200, 200], listens.clone());
         assert_eq!(found, [NotYet, Ready]);
         let posts: Vec<bool> = asked.iter().map(|text| text.starts_with("POST /v1/c")).collect();
@@ -213,8 +213,7 @@ mod tests {
 
     #[test]
     fn another_path_is_asked_if_wished() {
-        let at_models = Health::TellsAt { path: "/v1/models".to_owned() };
-        let (found, asked) = looks(&[404, 200], at_models);
+        let (found, asked) = looks(&[404, 200], Health::tells("/v1/models"));
         assert_eq!(found, [Look::NotYet, Look::Ready]);
         assert!(asked.iter().all(|text| text.starts_with("GET /v1/models HTTP/1.1\r\n")));
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Guard;
-use crate::Launcher;
+use crate::{Launcher, MLX_MODEL_NAME};
 
 /// A program to keep running.
 pub struct Spec {
@@ -44,7 +44,7 @@ impl Spec {
             arguments: Box::new(arguments),
             env: Vec::new(),
             port: None,
-            health: Health::Tells,
+            health: Health::tells("/health"),
             when_ended: WhenEnded::Restart,
             max_failed_starts: 5,
             timing: Timing::default(),
@@ -79,10 +79,8 @@ pub enum WhenEnded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// 200: it is ready. Anything else: it may become so.
-    Tells,
-    /// The same, asked at another path.
-    TellsAt {
-        /// Begins with a slash.
+    Tells {
+        /// Where it is asked; begins with a slash.
         path: String,
     },
     /// 200: it listens, and is ready when it answers this body of a `POST /v1/completions`.
@@ -91,6 +89,19 @@ pub enum Health {
         /// A small request.
         request: String,
     },
+}
+
+impl Health {
+    /// 200 at `path` means ready.
+    pub fn tells(path: &str) -> Self {
+        Self::Tells { path: path.to_owned() }
+    }
+
+    /// That of `mlx_lm.server`, which is asked for a token.
+    pub fn of_mlx_server() -> Self {
+        let request = format!(r#"{{"model":"{MLX_MODEL_NAME}","prompt":"a","max_tokens":1}}"#);
+        Self::Listens { request }
+    }
 }
 
 /// How long everything may take.

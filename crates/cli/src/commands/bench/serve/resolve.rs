@@ -17,9 +17,6 @@ use crate::opened;
 use crate::progress::Bar;
 use crate::settings::{BenchServeSettings, model_ref};
 
-/// The smallest request that tells whether `mlx_lm.server` has loaded its model.
-const SMALL_REQUEST: &str = r#"{"model": "default_model", "prompt": "a", "max_tokens": 1}"#;
-
 /// What takes part, ready to be started.
 pub(super) struct Resolved {
     pub(super) spec: ArmSpec,
@@ -208,15 +205,15 @@ impl Resolved {
     pub(super) fn health(&self) -> (Health, String) {
         let default = match self.spec.launcher {
             Launcher::MlxLm => {
-                let request = SMALL_REQUEST.to_owned();
-                return (Health::Listens { request }, "it answered with one token".to_owned());
+                let words = "it answered with one token".to_owned();
+                return (Health::of_mlx_server(), words);
             }
             Launcher::Command => "/v1/models",
             _ => "/health",
         };
         let path = self.spec.ready_path.clone().unwrap_or_else(|| default.to_owned());
         let words = format!("GET {path} answered 200");
-        (Health::TellsAt { path }, words)
+        (Health::Tells { path }, words)
     }
 
     /// Asks a server that runs already what it serves, so that it is known before others start.
@@ -303,7 +300,7 @@ mod tests {
     #[test]
     fn readiness_is_asked_where_each_one_tells() {
         let path = |arm: &Resolved| match arm.health().0 {
-            Health::TellsAt { path } => path,
+            Health::Tells { path } => path,
             other => panic!("{other:?}"),
         };
         let mut arm = resolved("native=m");
@@ -314,7 +311,6 @@ mod tests {
         arm.spec.launcher = Launcher::Command;
         assert_eq!(path(&arm), "/v1/models");
         assert!(matches!(resolved("mlx-lm=m").health().0, Health::Listens { .. }));
-        assert!(SMALL_REQUEST.contains(MLX_MODEL_NAME));
     }
 
     #[test]
